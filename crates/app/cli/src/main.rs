@@ -1,0 +1,2 @@
+//! The midge command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The midge server as a library.

@@ -1,0 +1,1 @@
+//! Whole-server runs beside the reference server, and instruction counts.

@@ -1,0 +1,1 @@
+//! Monitoring, metrics and probes over HTTP.

@@ -1,0 +1,1 @@
+//! The server log: line format, files, rotation, syslog.

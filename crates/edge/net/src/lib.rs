@@ -1,0 +1,1 @@
+//! Sockets, shards and TLS.

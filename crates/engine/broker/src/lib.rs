@@ -1,0 +1,1 @@
+//! Connections, accounts and routing, without I/O.

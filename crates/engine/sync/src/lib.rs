@@ -1,0 +1,1 @@
+//! The only shared-memory tools: ranked locks, mailboxes, counters.

@@ -1,0 +1,1 @@
+//! The configuration language, the options table and the command line.

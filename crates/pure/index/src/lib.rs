@@ -1,0 +1,1 @@
+//! The routing index: which subscriptions want a subject.

@@ -1,0 +1,96 @@
+//! The only file that names hashers.
+//!
+//! Maps hash with foldhash under one process-wide seed, which the edge draws from the operating system and the
+//! simulator from its seed: clients cannot aim collisions, and a simulated run replays. Nothing may depend on the
+//! iteration order of these maps.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+
+use foldhash::fast::FoldHasher;
+use foldhash::{SharedSeed, fast};
+
+static SEED: OnceLock<(u64, SharedSeed)> = OnceLock::new();
+
+/// Sets the seed of every map of the process. The first call wins; it answers whether this was the first.
+pub fn set_seed(seed: u64) -> bool {
+    SEED.set((seed, SharedSeed::from_u64(seed))).is_ok()
+}
+
+fn seed() -> &'static (u64, SharedSeed) {
+    SEED.get_or_init(|| (0, SharedSeed::from_u64(0)))
+}
+
+/// Builds the hasher of [`Map`] and [`Set`].
+#[derive(Clone, Copy, Debug)]
+pub struct MapHasher {
+    per_hasher: u64,
+    shared: &'static SharedSeed,
+}
+
+impl Default for MapHasher {
+    fn default() -> Self {
+        let (per_hasher, shared) = seed();
+        MapHasher { per_hasher: *per_hasher, shared }
+    }
+}
+
+impl BuildHasher for MapHasher {
+    type Hasher = FoldHasher<'static>;
+    #[inline]
+    fn build_hasher(&self) -> FoldHasher<'static> {
+        fast::FoldHasher::with_seed(self.per_hasher, self.shared)
+    }
+}
+
+impl MapHasher {
+    /// The hash of a byte string, for tables that keep their own buckets.
+    #[inline]
+    pub fn bytes(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+/// A hash map under the seed of the process.
+#[allow(clippy::disallowed_types)]
+pub type Map<K, V> = std::collections::HashMap<K, V, MapHasher>;
+
+/// A hash set under the seed of the process.
+#[allow(clippy::disallowed_types)]
+pub type Set<K> = std::collections::HashSet<K, MapHasher>;
+
+/// FNV-1a, 32 bits: the hash of the partition transform and of route pools (published constants).
+pub fn fnv1a32(bytes: &[u8]) -> u32 {
+    fnv1a32_continue(FNV1A32_START, bytes)
+}
+
+/// The FNV-1a offset basis, to be continued with [`fnv1a32_continue`].
+pub const FNV1A32_START: u32 = 0x811c_9dc5;
+
+/// Continues an FNV-1a hash over more bytes.
+pub fn fnv1a32_continue(start: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(start, |hash, &b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fnv_matches_the_published_vectors() {
+        assert_eq!(fnv1a32(b""), 0x811c_9dc5);
+        assert_eq!(fnv1a32(b"a"), 0xe40c_292c);
+        assert_eq!(fnv1a32(b"foobar"), 0xbf9c_f968);
+        assert_eq!(fnv1a32_continue(fnv1a32(b"foo"), b"bar"), fnv1a32(b"foobar"));
+    }
+
+    #[test]
+    fn only_the_first_seed_counts() {
+        set_seed(1);
+        let before = MapHasher::default().bytes(b"x");
+        assert!(!set_seed(2));
+        assert_eq!(before, MapHasher::default().bytes(b"x"));
+    }
+}

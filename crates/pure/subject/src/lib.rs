@@ -1,0 +1,1 @@
+//! Subjects: names, tokens, wildcards and transforms.

@@ -1,0 +1,1 @@
+//! Monitoring documents as pure functions.
