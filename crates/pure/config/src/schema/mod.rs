@@ -1,0 +1,2 @@
+//! Typed options by topic.
+pub mod authorization;
