@@ -1,2 +1,41 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks, run as `cargo xtask TASK`. Everything that needs a program from outside this repository is a task here, so that
+//! `cargo test` stays hermetic.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+mod repo;
+mod tidy;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK [options]
+
+  tidy      layers, bans, file sizes, links: the rules of the house
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match run(&task, &rest) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask {task}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
+    match task {
+        "tidy" => tidy::task(rest),
+        "" | "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => {
+            eprintln!("unknown task {other:?}\n\n{USAGE}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
