@@ -1,0 +1,223 @@
+//! Plays all scripts against the reference server and against another, and shows where they differ. Started by `cargo xtask oracle`,
+//! which finds the servers.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use midge_testkit::certificates::Certificates;
+use midge_testkit::oracle::{Stage, Transcript, Verdict, corpus, play, unified};
+use midge_testkit::script::{Script, parse};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Request {
+    reference: PathBuf,
+    server: PathBuf,
+    scripts: PathBuf,
+    corpus: Option<PathBuf>,
+    only: Option<String>,
+    repeat: usize,
+    jobs: usize,
+    show: bool,
+    accept: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("oracle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn request() -> Result<Request> {
+    let mut request = Request { repeat: 1, jobs: 4, ..Request::default() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--reference" => request.reference = value()?.into(),
+            "--server" => request.server = value()?.into(),
+            "--scripts" => request.scripts = value()?.into(),
+            "--corpus" => request.corpus = Some(value()?.into()),
+            "--only" => request.only = Some(value()?),
+            "--repeat" => request.repeat = value()?.parse()?,
+            "--jobs" => request.jobs = value()?.parse()?,
+            "--show" => request.show = true,
+            "--accept" => request.accept = true,
+            other => bail!("unknown argument {other}"),
+        }
+    }
+    ensure!(request.reference.is_file(), "no reference server at {}", request.reference.display());
+    ensure!(request.server.is_file(), "no server at {}", request.server.display());
+    Ok(request)
+}
+
+async fn run() -> Result<bool> {
+    let request = Arc::new(request()?);
+    let scratch = std::env::temp_dir().join(format!("midge-oracle-{}", std::process::id()));
+    let certificates = Certificates::create(&scratch.join("certificates"))?;
+    let stage = |program: &Path, name: &str| Stage {
+        program: program.to_path_buf(),
+        certificates: certificates.clone(),
+        scratch: scratch.join(name),
+    };
+    let stages = Arc::new((stage(&request.reference, "reference"), stage(&request.server, "server")));
+    let scripts = read_scripts(&request)?;
+    let total = scripts.len();
+    let mut failed = Vec::new();
+    let mut explained = 0;
+    let permits = Arc::new(Semaphore::new(request.jobs));
+    let mut runs = JoinSet::new();
+    for (path, script) in scripts {
+        let (permits, stages, request) = (permits.clone(), stages.clone(), request.clone());
+        runs.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let outcome = compare(&stages.0, &stages.1, &request, &path, &script).await;
+            (script, outcome)
+        });
+    }
+    while let Some(run) = runs.join_next().await {
+        let (script, outcome) = run?;
+        match outcome {
+            Ok(None) if script.differs.is_some() => explained += 1,
+            Ok(None) => {}
+            Ok(Some(report)) => failed.push((script.name, report)),
+            Err(error) => failed.push((script.name, format!("{error:#}\n"))),
+        }
+    }
+    failed.sort();
+    for (name, report) in &failed {
+        println!("==== {name}\n{report}");
+    }
+    println!(
+        "{total} scripts: {} equal, {explained} differ as registered, {} failed",
+        total - explained - failed.len(),
+        failed.len()
+    );
+    let files = check_corpus(&request, &scratch).await?;
+    if failed.is_empty() && files {
+        std::fs::remove_dir_all(&scratch)?;
+    } else {
+        println!("folders of the runs: {}", scratch.display());
+    }
+    Ok(failed.is_empty() && files)
+}
+
+fn read_scripts(request: &Request) -> Result<Vec<(PathBuf, Script)>> {
+    let mut scripts = Vec::new();
+    for area in std::fs::read_dir(&request.scripts)
+        .with_context(|| format!("reading {}", request.scripts.display()))?
+    {
+        let area = area?.path();
+        if !area.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(&area)? {
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != "txt") {
+                continue;
+            }
+            let part = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = format!("{}/{}", part(&area), part(&path));
+            if request.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path)?;
+            scripts.push((path, parse(&name, &text).with_context(|| name.clone())?));
+        }
+    }
+    scripts.sort_by(|left, right| left.0.cmp(&right.0));
+    ensure!(!scripts.is_empty(), "no script is chosen");
+    Ok(scripts)
+}
+
+/// Plays a script on both stages; a report when something is wrong.
+async fn compare(
+    reference: &Stage,
+    server: &Stage,
+    request: &Request,
+    path: &Path,
+    script: &Script,
+) -> Result<Option<String>> {
+    let expected = play(reference, script).await.context("reference")?;
+    if request.show {
+        println!("==== {}\n{}\n", script.name, expected.lines.join("\n"));
+    }
+    if !expected.stuck.is_empty() {
+        return Ok(Some(format!(
+            "the reference got stuck: {}\n{}\n",
+            expected.stuck.join("; "),
+            expected.lines.join("\n")
+        )));
+    }
+    for _ in 0..request.repeat {
+        let found = play(server, script).await.context("server")?;
+        if let Some(report) = judge(request, path, script, &expected, &found)? {
+            return Ok(Some(report));
+        }
+    }
+    Ok(None)
+}
+
+fn judge(
+    request: &Request,
+    path: &Path,
+    script: &Script,
+    expected: &Transcript,
+    found: &Transcript,
+) -> Result<Option<String>> {
+    if script.differs.is_none() {
+        return Ok(unified("go", &expected.lines, "midge", &found.lines));
+    }
+    if request.reference == request.server {
+        return Ok(None);
+    }
+    if found.lines == expected.lines {
+        return Ok(Some("registered as different, and is not\n".to_owned()));
+    }
+    if request.accept {
+        let text = std::fs::read_to_string(path)?;
+        let text = text.split("=== midge").next().unwrap_or_default().trim_end().to_owned();
+        std::fs::write(path, format!("{text}\n=== midge\n{}\n", found.lines.join("\n")))?;
+        return Ok(None);
+    }
+    let Some(recorded) = &script.expected else {
+        return Ok(Some(
+            "differs, and has no recorded transcript of midge: --accept records it\n".to_owned(),
+        ));
+    };
+    Ok(unified("recorded", recorded, "midge", &found.lines))
+}
+
+/// The configuration corpus; whether all is well.
+async fn check_corpus(request: &Request, scratch: &Path) -> Result<bool> {
+    let Some(dir) = request.corpus.as_ref().filter(|dir| dir.is_dir()) else { return Ok(true) };
+    if request.only.as_ref().is_some_and(|only| only != "corpus") {
+        return Ok(true);
+    }
+    let register = std::fs::read_to_string(request.scripts.join("corpus-differs.tsv")).unwrap_or_default();
+    let explained: Vec<String> =
+        register.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect();
+    let explained = if request.reference == request.server { Vec::new() } else { explained };
+    let verdicts = corpus(&request.reference, &request.server, scratch, dir, &explained).await?;
+    let mut wrong = 0;
+    for (name, verdict) in &verdicts {
+        if let Verdict::Different(report) = verdict {
+            wrong += 1;
+            println!("==== corpus {name}\n{report}");
+        }
+    }
+    println!("{} configuration files: {wrong} judged differently", verdicts.len());
+    Ok(wrong == 0)
+}

@@ -1,0 +1,193 @@
+//! What must differ between two runs is masked: ids, ports, clocks, paths.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+/// JSON fields that never agree between two runs.
+const VOLATILE: [&str; 40] = [
+    "server_id",
+    "git_commit",
+    "go",
+    "client_id",
+    "nonce",
+    "xkey",
+    "now",
+    "start",
+    "uptime",
+    "rtt",
+    "idle",
+    "last_activity",
+    "stop",
+    "cpu",
+    "mem",
+    "cores",
+    "gomaxprocs",
+    "gomemlimit",
+    "config_load_time",
+    "port",
+    "http_port",
+    "https_port",
+    "cid",
+    "id",
+    "time",
+    "tls_cert_not_after",
+    "expires",
+    "cache_hit_rate",
+    "num_cache",
+    "num_matches",
+    "avg_fanout",
+    "max_fanout",
+    "wait_time",
+    "max_wait_time",
+    "waits",
+    "waiters",
+    "memstats",
+    "spki_sha256",
+    "cert_sha256",
+    "tls_cipher_suite",
+];
+
+/// Masks texts and documents of one run.
+#[derive(Debug, Clone)]
+pub struct Mask {
+    /// Literal texts, such as folders, with what stands for them.
+    literals: Vec<(String, &'static str)>,
+    fields: Vec<String>,
+    /// Whether configuration digests depend on folders.
+    hides_digest: bool,
+}
+
+static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let patterns = [
+        (r"\bN[A-Z2-7]{55}\b", "<server>"),
+        (r"\bX[A-Z2-7]{55}\b", "<xkey>"),
+        (r"(?m)^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "[<pid>] <clock> "),
+        (r"(?m)^\[\d+\] \[", "[<pid>] ["),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
+        (r"\.\d{4}\.\d\d\.\d\d\.\d\d\.\d\d\.\d\d\.\d{9}", ".<stamp>"),
+        (r"\b127\.0\.0\.1:[1-9]\d*", "127.0.0.1:<port>"),
+        (r"\bcid:\d+", "cid:<cid>"),
+        (r"Git:      \[[^\]]*\]", "Git:      [<git>]"),
+        (r"Go build: \S+", "Go build: <go>"),
+        (r"with \d+ chunks of \d+ total bytes", "with <n> chunks of <n> total bytes"),
+        (r"for a total of \S+", "for a total of <duration>"),
+    ];
+    patterns
+        .into_iter()
+        .map(|(pattern, with)| (Regex::new(pattern).expect("a valid pattern"), with))
+        .collect()
+});
+
+static DIGEST: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("sha256:[0-9a-f]{64}").expect("a valid pattern"));
+
+impl Mask {
+    /// A mask for a run in `dir` with certificates in `certificates`.
+    pub fn new(dir: &Path, certificates: &Path, fields: &[String], hides_digest: bool) -> Self {
+        let literals =
+            vec![(dir.display().to_string(), "<dir>"), (certificates.display().to_string(), "<certs>")];
+        Self { literals, fields: fields.to_vec(), hides_digest }
+    }
+
+    /// Lets a number, such as a pid or port, be shown by a name.
+    pub fn number(&mut self, number: u32, name: &'static str) {
+        self.literals.push((number.to_string(), name));
+    }
+
+    /// Masks text.
+    pub fn text(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (literal, with) in
+            self.literals.iter().filter(|(literal, _)| !literal.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            text = text.replace(literal, with);
+        }
+        for (pattern, with) in PATTERNS.iter() {
+            text = pattern.replace_all(&text, *with).into_owned();
+        }
+        if self.hides_digest {
+            text = DIGEST.replace_all(&text, "sha256:<digest>").into_owned();
+        }
+        for (number, with) in
+            self.literals.iter().filter(|(literal, _)| literal.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            text = replace_number(&text, number, with);
+        }
+        text
+    }
+
+    /// Masks a document in place.
+    pub fn json(&self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                // midge may say more about itself under names of its own.
+                fields.retain(|name, _| !name.starts_with("midge"));
+                for (name, value) in fields.iter_mut() {
+                    let volatile = VOLATILE.contains(&name.as_str()) || self.fields.contains(name);
+                    let zero_time = value.as_str() == Some("0001-01-01T00:00:00Z");
+                    if volatile && !value.is_object() && !value.is_array() && !zero_time {
+                        *value = Value::String(format!("<{name}>"));
+                    } else {
+                        self.json(value);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
+            Value::String(text) => *text = self.text(text),
+            _ => {}
+        }
+    }
+
+    /// Whether a field is masked.
+    pub fn covers(&self, name: &str) -> bool {
+        VOLATILE.contains(&name) || self.fields.iter().any(|field| field == name)
+    }
+}
+
+/// Replaces a number where it is not part of a longer one.
+fn replace_number(text: &str, number: &str, with: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(number) {
+        let after = &rest[at + number.len()..];
+        let joined = rest[..at].ends_with(|c: char| c.is_ascii_alphanumeric())
+            || after.starts_with(|c: char| c.is_ascii_alphanumeric());
+        result.push_str(&rest[..at]);
+        result.push_str(if joined { number } else { with });
+        rest = after;
+    }
+    result.push_str(rest);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask() -> Mask {
+        Mask::new(Path::new("/tmp/run"), Path::new("/tmp/certs"), &["extra".to_owned()], false)
+    }
+
+    #[test]
+    fn log_prefixes_ports_and_paths_are_masked() {
+        let line = "[12] 2026/01/02 03:04:05.123456 [DBG] 127.0.0.1:40000 - cid:5 - opened /tmp/run/x";
+        assert_eq!(mask().text(line), "[<pid>] <clock> [DBG] 127.0.0.1:<port> - cid:<cid> - opened <dir>/x");
+    }
+
+    #[test]
+    fn numbers_are_masked_as_whole_words() {
+        let mut mask = mask();
+        mask.number(42, "<pid>");
+        assert_eq!(mask.text("42 142 x42 (42)"), "<pid> 142 x42 (<pid>)");
+    }
+
+    #[test]
+    fn volatile_fields_keep_their_presence() {
+        let mut value = serde_json::json!({"server_id": "x", "extra": 1, "kept": 2, "midge_version": "0"});
+        mask().json(&mut value);
+        assert_eq!(value, serde_json::json!({"server_id": "<server_id>", "extra": "<extra>", "kept": 2}));
+    }
+}

@@ -1,0 +1,14 @@
+//! Plays scripts against servers and compares what they said.
+
+mod corpus;
+mod diff;
+mod http;
+mod link;
+mod mask;
+mod play;
+mod transcript;
+
+pub use corpus::{Verdict, corpus};
+pub use diff::unified;
+pub use play::{Stage, play};
+pub use transcript::Transcript;

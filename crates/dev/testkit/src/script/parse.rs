@@ -1,0 +1,241 @@
+//! Script files. `scripts/README.md` describes the format for people who write them.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Action, ConnectOptions, ConnectionAction, HttpView, Script, Step};
+
+/// Begins the expected transcript of midge.
+const EXPECTED: &str = "=== midge";
+
+/// Reads a script; `name` is `area/name`.
+pub fn parse(name: &str, text: &str) -> Result<Script> {
+    let mut script = Script { name: name.to_owned(), starts_server: true, ..Script::default() };
+    let lines: Vec<&str> = text.lines().collect();
+    let start = lines.iter().position(|line| *line == "---").context("no line `---` before the steps")?;
+    head(&mut script, &lines[..start])?;
+    let end = lines.iter().position(|line| *line == EXPECTED).unwrap_or(lines.len());
+    for (index, line) in lines.iter().enumerate().take(end).skip(start + 1) {
+        let trimmed = line.trim_start();
+        if !trimmed.is_empty() && !trimmed.starts_with('#') {
+            let action = step(trimmed).with_context(|| format!("line {}: {trimmed}", index + 1))?;
+            script.steps.push(Step { line: index + 1, text: trimmed.to_owned(), action });
+        }
+    }
+    if end < lines.len() {
+        script.expected = Some(lines[end + 1..].iter().map(|line| (*line).to_owned()).collect());
+    }
+    ensure!(!script.pins.is_empty(), "no `# pins:` line");
+    ensure!(!script.steps.is_empty(), "no steps");
+    Ok(script)
+}
+
+fn head(script: &mut Script, lines: &[&str]) -> Result<()> {
+    let mut index = 0;
+    while index < lines.len() {
+        let line = lines[index];
+        index += 1;
+        if line.trim().is_empty() {
+            continue;
+        }
+        if let Some(comment) = line.strip_prefix('#') {
+            header(script, comment.trim())?;
+            continue;
+        }
+        let title = line.strip_suffix(':').with_context(|| format!("line {index}: {line:?} is no header"))?;
+        let mut body = String::new();
+        while index < lines.len() && (lines[index].starts_with("  ") || lines[index].is_empty()) {
+            body.push_str(lines[index].strip_prefix("  ").unwrap_or_default());
+            body.push('\n');
+            index += 1;
+        }
+        match title.split_once(' ') {
+            None if title == "config" => script.config = Some(body),
+            Some(("file", name)) => script.files.push((name.to_owned(), body)),
+            _ => bail!("line {index}: unknown block {title:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn header(script: &mut Script, comment: &str) -> Result<()> {
+    let Some((key, value)) = comment.split_once(": ") else { return Ok(()) };
+    let list = || value.split(',').map(|item| item.trim().to_owned());
+    match key {
+        "pins" => script.pins.extend(list()),
+        "differs" => script.differs = Some(value.to_owned()),
+        "info" => script.info_full = value == "full",
+        "pings" => script.shows_pings = value == "shown",
+        "server" => script.starts_server = value != "none",
+        "args" => script.arguments.extend(words(value)),
+        "env" => {
+            let (name, value) = value.split_once('=').context("env: NAME=VALUE")?;
+            script.environment.push((name.to_owned(), value.to_owned()));
+        }
+        "log" => script.log_file = Some(value.to_owned()),
+        "mask" => script.masked.extend(list()),
+        // Any other comment is for the reader.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Words separated by blanks; single quotes keep blanks, and nothing is escaped.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for character in text.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn step(text: &str) -> Result<Action> {
+    let end = text.find([':', '>', '<']).context("neither `:`, `>` nor `<`")?;
+    let (name, rest) = text.split_at(end);
+    if let Some(raw) = rest.strip_prefix(">>") {
+        return Ok(connection(name, ConnectionAction::Send(after_blank(raw).to_owned())));
+    }
+    if let Some(line) = rest.strip_prefix('>') {
+        return Ok(connection(name, ConnectionAction::Send(format!("{}\\r\\n", after_blank(line)))));
+    }
+    if let Some(line) = rest.strip_prefix('<') {
+        return Ok(connection(name, ConnectionAction::Expect(after_blank(line).to_owned())));
+    }
+    let rest = rest[1..].trim_start();
+    match name {
+        "run" => Ok(Action::Run { arguments: words(rest) }),
+        "http" => http(rest),
+        "log" => Ok(Action::LogWait(rest.to_owned())),
+        "logs" => Ok(Action::LogLines(rest.to_owned())),
+        "file" => Ok(Action::File(rest.to_owned())),
+        "gone" => Ok(Action::FileGone(rest.to_owned())),
+        "exists" => Ok(Action::FileExists(rest.to_owned())),
+        "signal" => Ok(Action::Signal(rest.to_owned())),
+        "start" => Ok(Action::Start(words(rest))),
+        "write" => {
+            let (file, text) = rest.split_once(' ').context("write: FILE TEXT")?;
+            Ok(Action::Write { file: file.to_owned(), text: text.to_owned() })
+        }
+        "server" => match rest {
+            "exit" => Ok(Action::Exit),
+            "kill" => Ok(Action::Kill),
+            "refuses" => Ok(Action::Refused),
+            other => bail!("unknown server step {other:?}"),
+        },
+        _ => Ok(connection(name, connection_action(rest)?)),
+    }
+}
+
+/// One blank after the arrow belongs to the script, further ones to the text.
+fn after_blank(text: &str) -> &str {
+    text.strip_prefix(' ').unwrap_or(text)
+}
+
+fn connection(name: &str, does: ConnectionAction) -> Action {
+    Action::Connection { name: name.to_owned(), does }
+}
+
+fn connection_action(text: &str) -> Result<ConnectionAction> {
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let sorted = rest.split(' ').any(|word| word == "sorted");
+    Ok(match verb {
+        "connect" => ConnectionAction::Connect(connect_options(rest)?.0),
+        "login" => {
+            let (options, json) = connect_options(rest)?;
+            let json = if json.is_empty() { r#"{"verbose":false,"pedantic":false}"# } else { json };
+            ConnectionAction::Login { options, json: json.to_owned(), seed: None }
+        }
+        "nkey" => {
+            let (seed, json) = rest.split_once(' ').unwrap_or((rest, "{}"));
+            let options = ConnectOptions::default();
+            ConnectionAction::Login { options, json: json.to_owned(), seed: Some(seed.to_owned()) }
+        }
+        "split" => {
+            let (size, text) = rest.split_once(' ').context("split SIZE TEXT")?;
+            ConnectionAction::Split { size: size.parse()?, text: text.to_owned() }
+        }
+        "sync" => ConnectionAction::Sync { sorted },
+        "read" => {
+            let count = rest.split(' ').next().unwrap_or_default().parse().context("read COUNT")?;
+            ConnectionAction::Read { count, sorted }
+        }
+        "closed" => ConnectionAction::Closed,
+        "close" => ConnectionAction::Close,
+        other => bail!("unknown step {other:?}"),
+    })
+}
+
+/// Options before the JSON text, and the text.
+fn connect_options(text: &str) -> Result<(ConnectOptions, &str)> {
+    let (words, json) = text.split_at(text.find('{').unwrap_or(text.len()));
+    let mut options = ConnectOptions::default();
+    for word in words.split_whitespace() {
+        match word.split_once('=') {
+            Some(("cert", name)) => options.certificate = Some(name.to_owned()),
+            None if word == "tls" => options.tls = true,
+            None if word == "tlsfirst" => options.tls_first = true,
+            None if word == "tls12" => options.tls12 = true,
+            None if word == "silent" => options.silent = true,
+            _ => bail!("unknown connection option {word:?}"),
+        }
+    }
+    Ok((options, json))
+}
+
+fn http(text: &str) -> Result<Action> {
+    let mut words = text.split_whitespace();
+    let mut path = words.next().context("a path")?.to_owned();
+    let mut view = HttpView::default();
+    if !path.starts_with('/') {
+        view.method = path;
+        path = words.next().context("a path after the method")?.to_owned();
+    }
+    for word in words {
+        match word.split_once('=') {
+            Some(("fields", fields)) => view.fields = fields.split(',').map(str::to_owned).collect(),
+            None if word == "headers" => view.headers = true,
+            None if word == "keys" => view.keys = true,
+            None if word == "raw" => view.raw = true,
+            _ => bail!("unknown view {word:?}"),
+        }
+    }
+    Ok(Action::Http { path, view })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# A title.\n# pins: client-protocol 1.7, client-protocol 1.8\n# args: -D --name 'a b'\nconfig:\n  a: 1\n\n  b {\n    c: 2\n  }\n---\na: login {\"user\":\"x\"}\n# a comment\na> PING\na< PONG\nhttp: /varz fields=a,b.c\nserver: exit\n=== midge\na: login\n";
+
+    #[test]
+    fn a_script_is_read() {
+        let script = parse("area/name", TEXT).expect("a script");
+        assert_eq!(script.pins, ["client-protocol 1.7", "client-protocol 1.8"]);
+        assert_eq!(script.arguments, ["-D", "--name", "a b"]);
+        assert_eq!(script.config.as_deref(), Some("a: 1\n\nb {\n  c: 2\n}\n"));
+        assert_eq!(script.steps.len(), 5);
+        assert_eq!(script.expected.as_deref(), Some(&["a: login".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_script_without_pins_is_refused() {
+        assert!(parse("area/name", "---\na: connect\n").is_err());
+    }
+
+    #[test]
+    fn unknown_steps_are_refused() {
+        for wrong in ["a: jump", "nothing", "server: dance", "a: connect fast"] {
+            assert!(step(wrong).is_err(), "{wrong}");
+        }
+    }
+}
