@@ -35,6 +35,7 @@ enum Stream {
 pub struct Link {
     stream: Stream,
     buffer: Vec<u8>,
+    queued: Vec<u8>,
     /// The challenge of the first INFO.
     pub nonce: Option<String>,
 }
@@ -44,7 +45,7 @@ impl Link {
     pub async fn open(port: u16) -> Option<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         socket.set_nodelay(true).ok()?;
-        Some(Self { stream: Stream::Plain(socket), buffer: Vec::new(), nonce: None })
+        Some(Self { stream: Stream::Plain(socket), buffer: Vec::new(), queued: Vec::new(), nonce: None })
     }
 
     /// Continues in TLS; whether the handshake succeeded. What was read ahead stays readable.
@@ -56,6 +57,19 @@ impl Link {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Keeps bytes for the next write.
+    pub fn queue(&mut self, bytes: &[u8]) {
+        self.queued.extend_from_slice(bytes);
+    }
+
+    /// Sends what is queued.
+    pub async fn flush(&mut self) {
+        let queued = std::mem::take(&mut self.queued);
+        if !queued.is_empty() {
+            self.send(&queued).await;
         }
     }
 

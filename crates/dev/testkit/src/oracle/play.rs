@@ -68,6 +68,7 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
     }
     for step in &script.steps {
         player.transcript.step(&step.text);
+        player.flush_before(step).await;
         player.step(step).await.with_context(|| format!("line {}: {}", step.line, step.text))?;
         if !player.transcript.stuck.is_empty() {
             break;
@@ -131,6 +132,19 @@ impl Player<'_> {
                 self.server = Some(server);
             }
             Err(error) => self.transcript.stuck("start", &self.mask.text(&format!("{error:#}"))),
+        }
+    }
+
+    /// Lines sent one after the other travel in one write; any other step sends them on their way first.
+    async fn flush_before(&mut self, step: &Step) {
+        let sender = match &step.action {
+            Action::Connection { name, does: ConnectionAction::Line(_) } => Some(name),
+            _ => None,
+        };
+        for (name, link) in &mut self.links {
+            if sender != Some(name) {
+                link.flush().await;
+            }
         }
     }
 
@@ -255,6 +269,11 @@ impl Player<'_> {
         let mut link = self.links.remove(name).with_context(|| format!("{name} is not connected"))?;
         match does {
             ConnectionAction::Send(text) => link.send(&unescape(&self.expand(text))?).await,
+            ConnectionAction::Line(text) => {
+                let mut bytes = unescape(&self.expand(text))?;
+                bytes.extend_from_slice(b"\r\n");
+                link.queue(&bytes);
+            }
             ConnectionAction::Split { size, text } => {
                 for piece in unescape(&self.expand(text))?.chunks(*size) {
                     link.send(piece).await;

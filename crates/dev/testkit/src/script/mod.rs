@@ -92,8 +92,10 @@ pub enum ConnectionAction {
     Connect(ConnectOptions),
     /// Opens it and exchanges CONNECT, PING and PONG.
     Login { options: ConnectOptions, json: String, seed: Option<String> },
-    /// Sends these bytes.
+    /// Sends these bytes at once.
     Send(String),
+    /// Sends a line, together with the lines that follow in the script.
+    Line(String),
     /// Sends these bytes in pieces of a size.
     Split { size: usize, text: String },
     /// Reads until a line contains this.

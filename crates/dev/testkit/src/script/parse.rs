@@ -105,7 +105,7 @@ fn step(text: &str) -> Result<Action> {
         return Ok(connection(name, ConnectionAction::Send(after_blank(raw).to_owned())));
     }
     if let Some(line) = rest.strip_prefix('>') {
-        return Ok(connection(name, ConnectionAction::Send(format!("{}\\r\\n", after_blank(line)))));
+        return Ok(connection(name, ConnectionAction::Line(after_blank(line).to_owned())));
     }
     if let Some(line) = rest.strip_prefix('<') {
         return Ok(connection(name, ConnectionAction::Expect(after_blank(line).to_owned())));
