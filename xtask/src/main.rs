@@ -4,13 +4,19 @@
 
 use std::process::ExitCode;
 
+mod audit;
+mod fuzz;
+mod oracle;
 mod repo;
 mod tidy;
+mod tools;
 
 const USAGE: &str = "\
 usage: cargo xtask TASK [options]
 
   tidy      layers, bans, file sizes, links: the rules of the house
+  oracle    scripted conversations with the Go server and midge, compared
+  fuzz      every fuzz target for some seconds
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +34,8 @@ fn main() -> ExitCode {
 
 fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
     match task {
+        "fuzz" => fuzz::task(rest),
+        "oracle" => oracle::task(rest),
         "tidy" => tidy::task(rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -1,0 +1,83 @@
+//! `cargo xtask oracle core`: scripted conversations with the released Go server and with midge, compared.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{audit, repo, tools};
+
+/// Scripts of the first floor.
+const SCRIPTS: &str = "crates/dev/testkit/scripts";
+/// Configuration files that both servers judge.
+const CORPUS: &str = "crates/pure/config/tests/corpus";
+
+const USAGE: &str = "\
+usage: cargo xtask oracle core [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] | --audit
+
+  --only TEXT    scripts whose name contains TEXT; `corpus` for the configuration files
+  --server PATH  compare this program instead of a release build of midge
+  --show         print the transcripts of the Go server
+  --accept       record midge's transcripts in scripts that differ on purpose
+  --audit        list sections and errors of the scope without a script, without running anything
+";
+
+pub fn task(arguments: &[String]) -> Result<ExitCode> {
+    let mut passed_on = Vec::new();
+    let mut server: Option<PathBuf> = None;
+    let mut audited = false;
+    let mut rest = arguments.iter();
+    match rest.next().map(String::as_str) {
+        Some("core") => {}
+        other => bail!("unknown set of scripts {other:?}\n\n{USAGE}"),
+    }
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--audit" => audited = true,
+            "--server" => server = Some(rest.next().context("--server needs a path")?.into()),
+            "--show" | "--accept" => passed_on.push(argument.clone()),
+            "--only" | "--repeat" | "--jobs" => {
+                passed_on.push(argument.clone());
+                passed_on.push(rest.next().with_context(|| format!("{argument} needs a value"))?.clone());
+            }
+            other => bail!("unknown argument {other}\n\n{USAGE}"),
+        }
+    }
+    if audited {
+        return audit::task();
+    }
+    let reference = tools::python()?.go_server;
+    let server = match server {
+        Some(path) => std::fs::canonicalize(&path).with_context(|| path.display().to_string())?,
+        None => build_midge()?,
+    };
+    let status = Command::new(build_helper("oracle")?)
+        .current_dir(repo::root())
+        .arg("--reference")
+        .arg(reference)
+        .arg("--server")
+        .arg(server)
+        .args(["--scripts", SCRIPTS, "--corpus", CORPUS])
+        .args(passed_on)
+        .status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The release build of midge.
+pub fn build_midge() -> Result<PathBuf> {
+    repo::check(repo::cargo().args(["build", "--quiet", "--release", "--package", "midge-cli"]))?;
+    let path = repo::target().join("release/midge");
+    ensure!(path.is_file(), "no program at {}", path.display());
+    Ok(path)
+}
+
+/// A program of the test kit.
+pub fn build_helper(name: &str) -> Result<PathBuf> {
+    repo::check(repo::cargo().args(["build", "--quiet", "--package", "midge-testkit", "--bin", name]))?;
+    Ok(repo::target().join("debug").join(name))
+}
+
+/// The folder of all scripts.
+pub fn scripts() -> PathBuf {
+    repo::root().join(SCRIPTS)
+}
