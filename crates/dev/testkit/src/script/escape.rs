@@ -62,6 +62,20 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Splits at the brace that closes what was opened before; pieces may be nested.
+fn split_at_brace(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some((&text[..at], &text[at + 1..])),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +89,7 @@ mod tests {
     #[test]
     fn pieces_are_repeated() {
         assert_eq!(unescape("a\\R{3:xy}b").expect("valid"), b"axyxyxyb");
+        assert_eq!(unescape("\\R{2:a\\R{2:b}}").expect("valid"), b"abbabb");
     }
 
     #[test]
