@@ -49,7 +49,7 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
             'R' => {
                 let (inside, after) = rest
                     .strip_prefix('{')
-                    .and_then(|rest| rest.split_once('}'))
+                    .and_then(split_at_brace)
                     .context("\\R{count:piece}")?;
                 let (count, piece) = inside.split_once(':').context("\\R{count:piece}")?;
                 bytes.extend(unescape(piece)?.repeat(count.parse()?));
