@@ -3,6 +3,7 @@
 use std::fmt;
 
 use midge_stdx::entropy::Entropy;
+use midge_stdx::goquote;
 
 use crate::limits::MAX_TOTAL_WEIGHT;
 use crate::name::is_valid_subject;
@@ -39,7 +40,9 @@ impl fmt::Display for MappingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MappingError::InvalidSubject => f.write_str("invalid subject"),
-            MappingError::Duplicate(subject) => write!(f, "duplicate entry for {subject:?}"),
+            MappingError::Duplicate(subject) => {
+                write!(f, "duplicate entry for {}", goquote::quote(subject.as_bytes()))
+            }
             MappingError::WeightTooLarge => f.write_str("individual weights need to be <= 100"),
             MappingError::TotalTooLarge => f.write_str("total weight needs to be <= 100"),
             MappingError::Transform(error) => error.fmt(f),
