@@ -56,8 +56,8 @@ pub struct Step {
 pub enum Action {
     /// Something with a named connection.
     Connection { name: String, does: ConnectionAction },
-    /// Runs the program with arguments and records how it ends.
-    Run { arguments: Vec<String> },
+    /// Runs the program with arguments and records how it ends; briefly means without the lines of standard output.
+    Run { arguments: Vec<String>, brief: bool },
     /// A request to the monitoring port.
     Http { path: String, view: HttpView },
     /// Waits for a log line that matches.

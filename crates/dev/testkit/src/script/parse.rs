@@ -112,7 +112,7 @@ fn step(text: &str) -> Result<Action> {
     }
     let rest = rest[1..].trim_start();
     match name {
-        "run" => Ok(Action::Run { arguments: words(rest) }),
+        "run" | "ends" => Ok(Action::Run { arguments: words(rest), brief: name == "ends" }),
         "http" => http(rest),
         "log" => Ok(Action::LogWait(rest.to_owned())),
         "logs" => Ok(Action::LogLines(rest.to_owned())),
