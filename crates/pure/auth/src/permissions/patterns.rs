@@ -58,10 +58,13 @@ impl PatternSet {
     }
 }
 
-/// Pairs of subject and queue patterns; lists of them are short.
+/// A subject and a queue, both perhaps patterns.
+type Pair = (Box<[u8]>, Box<[u8]>);
+
+/// Entries with a queue; lists of them are short.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QueuePatterns {
-    pairs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pairs: Vec<Pair>,
 }
 
 /// Whether a queue name fits the queue of an entry.
