@@ -81,6 +81,11 @@ impl Connect {
     }
 }
 
+/// Whether a text is one JSON document.
+pub fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
 struct Merge<'a>(&'a mut Connect);
 
 impl<'de> DeserializeSeed<'de> for Merge<'_> {

@@ -10,10 +10,6 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-fn is_empty(value: &str) -> bool {
-    value.is_empty()
-}
-
 /// What a server tells a client about itself; fields of other connection kinds come with those kinds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Info {
@@ -78,12 +74,11 @@ pub struct Info {
     #[serde(skip_serializing_if = "is_zero")]
     pub api_lvl: u64,
     /// The server's public curve key (`X…`).
-    #[serde(skip_serializing_if = "is_empty_string")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub xkey: String,
-}
-
-fn is_empty_string(value: &String) -> bool {
-    is_empty(value)
+    /// This implementation's own version; the reference server has no such field.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub midge: String,
 }
 
 impl Info {

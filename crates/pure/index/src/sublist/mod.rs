@@ -6,6 +6,8 @@ mod trie;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use midge_stdx::hash::MapHasher;
 
@@ -20,6 +22,28 @@ pub trait Entry: Clone {
     fn queue(&self) -> Option<&[u8]>;
     /// Tells handles apart: equal for clones of one handle only.
     fn identity(&self) -> usize;
+}
+
+/// What an [`Entry`] that is an `Arc` points to.
+pub trait Keyed {
+    /// What is subscribed to; may hold wildcards.
+    fn subject(&self) -> &[u8];
+    /// The queue group, if any.
+    fn queue(&self) -> Option<&[u8]>;
+}
+
+impl<T: Keyed> Entry for Arc<T> {
+    fn subject(&self) -> &[u8] {
+        Keyed::subject(&**self)
+    }
+
+    fn queue(&self) -> Option<&[u8]> {
+        Keyed::queue(&**self)
+    }
+
+    fn identity(&self) -> usize {
+        Arc::as_ptr(self) as usize
+    }
 }
 
 /// Why a subscription was not taken or not found.
