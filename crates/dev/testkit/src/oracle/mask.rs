@@ -73,6 +73,7 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"Git:      \[[^\]]*\]", "Git:      [<git>]"),
         (r"Go build: \S+", "Go build: <go>"),
         (r"with \d+ chunks of \d+ total bytes", "with <n> chunks of <n> total bytes"),
+        (r"\b0x[0-9a-f]{6,}", "<address>"),
         (r"for a total of \S+", "for a total of <duration>"),
     ];
     patterns
