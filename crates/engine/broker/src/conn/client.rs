@@ -296,6 +296,16 @@ impl ClientConn {
         self.broker.forget(&self.peer, reason, subscriptions, batch.now);
     }
 
+    /// How long the socket may refuse bytes.
+    pub fn write_deadline(&self) -> std::time::Duration {
+        self.settings.write_deadline
+    }
+
+    /// Whether a socket that took some bytes within the deadline may go on.
+    pub fn retries_writes(&self) -> bool {
+        self.settings.retry_writes
+    }
+
     /// Whether a login is required and has not happened.
     pub fn waits_for_login(&self) -> bool {
         self.expects_connect && !self.connected

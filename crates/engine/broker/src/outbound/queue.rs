@@ -33,6 +33,15 @@ pub enum Taken {
     Busy,
 }
 
+/// A socket that refuses bytes.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    since: Mono,
+    /// Bytes written when it began, and those by which it ends: what was queued then.
+    from: u64,
+    mark: u64,
+}
+
 /// Output of one connection.
 #[derive(Debug)]
 pub struct Queue {
@@ -47,9 +56,9 @@ pub struct Queue {
     closed: Option<Reason>,
     /// The batch that last listed this queue as dirty.
     listed_by: u64,
-    /// Bytes ever written, and the mark by which the current stall ends.
+    /// Bytes ever written.
     written: u64,
-    stalled: Option<(Mono, u64)>,
+    stalled: Option<Stall>,
     /// Messages delivered.
     pub out_msgs: u64,
     /// Bytes of header and payload delivered.
@@ -203,7 +212,7 @@ impl Queue {
     pub fn done(&mut self, mut rest: Flight, written: usize, again: bool, pool: &mut Pool) -> Taken {
         self.written += written as u64;
         self.pending = self.pending.saturating_sub(written);
-        if self.stalled.is_some_and(|(_, mark)| self.written >= mark) {
+        if self.stalled.is_some_and(|stall| self.written >= stall.mark) {
             self.stalled = None;
         }
         if self.closed.is_some_and(|reason| !reason.flushes()) {
@@ -233,22 +242,43 @@ impl Queue {
         Taken::Empty
     }
 
+    /// Counts bytes of a flight that were written while the rest stays with its flusher.
+    pub fn progressed(&mut self, written: usize) {
+        self.written += written as u64;
+        self.pending = self.pending.saturating_sub(written);
+        if self.stalled.is_some_and(|stall| self.written >= stall.mark) {
+            self.stalled = None;
+        }
+    }
+
     /// Called by a flusher whose socket refused bytes: what is queued now has to be written within `deadline` of the
     /// first refusal.
     pub fn refused(&mut self, now: Mono) {
         if self.stalled.is_none() {
-            self.stalled = Some((now, self.written + self.pending as u64));
+            self.stalled =
+                Some(Stall { since: now, from: self.written, mark: self.written + self.pending as u64 });
+        }
+    }
+
+    /// Gives a stalled socket another term from `now`, if it took anything during this one.
+    pub fn restart_stall(&mut self, now: Mono) -> bool {
+        match self.stalled {
+            Some(stall) if self.written > stall.from => {
+                self.stalled = Some(Stall { since: now, from: self.written, ..stall });
+                true
+            }
+            _ => false,
         }
     }
 
     /// Since when the socket has refused what was queued then.
     pub fn stalled_for(&self, now: Mono) -> Option<Duration> {
-        self.stalled.map(|(since, _)| now.since(since))
+        self.stalled.map(|stall| now.since(stall.since))
     }
 
     /// Since when the socket has refused what was queued then.
     pub fn stalled_since(&self) -> Option<Mono> {
-        self.stalled.map(|(since, _)| since)
+        self.stalled.map(|stall| stall.since)
     }
 
     /// Chunks queued, for the log line of a slow consumer.

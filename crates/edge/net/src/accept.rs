@@ -1,0 +1,114 @@
+//! Listeners: sockets come in and go to the shard with the fewest connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use midge_broker::broker::Broker;
+use midge_broker::conn::Flow;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::conn::Connection;
+use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG, PIPE_BUFFER};
+use crate::shard::{self, Shard, Shards};
+use crate::transport::{OwnedHook, PlainHook, Transport};
+use crate::wakeup::Wakeup;
+
+/// Opens a listening socket; must be called inside a runtime. Errors: the operating system's.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let domain = if addr.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(i32::try_from(LISTEN_BACKLOG).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts clients until `stop` turns true. When descriptors run out, accepting pauses and the operator is told.
+pub async fn serve(listener: TcpListener, broker: Arc<Broker>, shards: Arc<Shards>, mut stop: watch::Receiver<bool>) {
+    let mut pause = ACCEPT_PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, addr)) => {
+                pause = ACCEPT_PAUSE.0;
+                place(stream, addr, broker.clone(), &shards).await;
+            }
+            Err(error) => {
+                tracing::error!("Temporary Client Accept Error ({error}), sleeping {}ms", pause.as_millis());
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE.1);
+            }
+        }
+    }
+}
+
+async fn place(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, shards: &Shards) {
+    let Some(shard) = shards.least_loaded() else { return };
+    // The socket moves to the poller of its shard.
+    let Ok(stream) = stream.into_std() else { return };
+    let owner = shard.clone();
+    shard
+        .spawn(move || async move {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                client(stream, addr, broker, owner).await;
+            }
+        })
+        .await;
+}
+
+async fn client(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, owner: Arc<Shard>) {
+    // Small answers must not wait for acknowledgements of earlier ones.
+    let _ = stream.set_nodelay(true);
+    let wakeup = Arc::new(Wakeup::default());
+    let machine = broker.accept(Some(addr), owner.index, clock::now());
+    let transport = Transport::plain(stream);
+    if let Transport::Plain(_, socket) = &transport {
+        let hook = PlainHook { socket: socket.clone(), wakeup: wakeup.clone(), owner };
+        machine.peer().attach(Box::new(hook));
+    }
+    start(Connection::new(machine, transport, wakeup)).await;
+}
+
+/// Greets a connection whose transport is ready, and serves it.
+async fn start(mut connection: Connection) {
+    let flow = shard::with(|local| {
+        local.batch.begin(clock::now());
+        let flow = connection.machine.greet(&mut local.batch);
+        local.flush();
+        flow
+    });
+    match flow {
+        Flow::Close(reason) => connection.finish(reason).await,
+        _ => {
+            connection.machine.secured(clock::now());
+            connection.run().await;
+        }
+    }
+}
+
+/// A client connection without a socket: its task runs on a shard, the caller gets the other end of the pipe.
+pub async fn in_process(broker: Arc<Broker>, shards: &Shards) -> Option<tokio::io::DuplexStream> {
+    let (ours, theirs) = tokio::io::duplex(PIPE_BUFFER);
+    let shard = shards.least_loaded()?;
+    let index = shard.index;
+    shard
+        .spawn(move || async move {
+            let wakeup = Arc::new(Wakeup::default());
+            let machine = broker.accept(None, index, clock::now());
+            machine.peer().attach(Box::new(OwnedHook { wakeup: wakeup.clone() }));
+            start(Connection::new(machine, Transport::owned(Box::new(ours)), wakeup)).await;
+        })
+        .await;
+    Some(theirs)
+}

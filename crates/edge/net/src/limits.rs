@@ -1,0 +1,38 @@
+//! The maxima of this crate.
+
+use std::time::Duration;
+
+/// Bytes that one read may bring: enough that system calls do not count, little enough to stay in the cache.
+pub const READ_BUFFER: usize = 128 * 1024;
+
+/// Messages longer than this are read into a buffer of their own size instead of the shard's.
+pub const LARGE_MESSAGE: usize = 64 * 1024;
+
+/// Reads of one connection in a row before others have their turn.
+pub const READS_PER_TURN: u32 = 4;
+
+/// Queues that a batch writes itself; the owners of the rest are woken.
+pub const INLINE_QUEUES: usize = 1024;
+
+/// How long a batch writes itself before it wakes the owners of what is left.
+pub const INLINE_TIME: Duration = Duration::from_millis(1);
+
+/// Bytes of one queue from which on an idle owner writes them rather than the publisher.
+pub const FOREIGN_WRITE: usize = 32 * 1024;
+
+/// Pieces of one vectored write.
+pub const WRITE_SLICES: usize = 64;
+
+/// Connections accepted and not yet taken by their shard; accepting waits when a shard is this far behind.
+pub const ACCEPT_QUEUE: usize = 1024;
+
+/// Connections that the system may queue for accept.
+pub const LISTEN_BACKLOG: u32 = 4096;
+
+/// The first pause of accepting when descriptors or memory run out, and the longest.
+pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Bytes each way that an in-process connection buffers.
+pub const PIPE_BUFFER: usize = 64 * 1024;
+
+const _: () = assert!(LARGE_MESSAGE <= READ_BUFFER);
