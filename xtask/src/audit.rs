@@ -23,7 +23,7 @@ pub fn task() -> Result<ExitCode> {
     for row in &rows {
         let scripted = match row.kind.as_str() {
             "section" => pins.contains(&row.text),
-            "err" => waits.iter().any(|wait| wait.contains(expected_part(&row.text))),
+            "err" => waits.iter().any(|wait| has_shape(wait, &row.text)),
             other => bail!("parity/sections.tsv: unknown kind {other:?}"),
         };
         match (scripted, row.explained.is_empty()) {
@@ -67,9 +67,10 @@ fn rows() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The fixed beginning of an error text.
-fn expected_part(text: &str) -> &str {
-    text.split("%q").next().unwrap_or(text).trim_end_matches([' ', '(', '"'])
+/// Whether a wait contains an error text, whose `%q` stand for quoted words.
+fn has_shape(wait: &str, text: &str) -> bool {
+    let pattern: Vec<String> = format!("'{text}'").split("%q").map(regex_lite::escape).collect();
+    regex_lite::Regex::new(&pattern.join("\"[^\"]*\"")).is_ok_and(|pattern| pattern.is_match(wait))
 }
 
 /// All sections that scripts name, and all texts that they wait for.
@@ -85,4 +86,15 @@ fn pinned() -> Result<(BTreeSet<String>, BTreeSet<String>)> {
         }
     }
     Ok((pins, waits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_shape;
+
+    #[test]
+    fn quoted_words_are_any() {
+        assert!(has_shape("-ERR 'No \"a.b\" here'", "No %q here"));
+        assert!(!has_shape("-ERR 'No \"a.b\" here, too'", "No %q here"));
+    }
 }
