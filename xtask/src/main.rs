@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod audit;
+mod clients;
 mod fuzz;
 mod oracle;
 mod repo;
@@ -16,6 +17,7 @@ usage: cargo xtask TASK [options]
 
   tidy      layers, bans, file sizes, links: the rules of the house
   oracle    scripted conversations with the Go server and midge, compared
+  clients   client libraries and the nats command against midge
   fuzz      every fuzz target for some seconds
 ";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
 
 fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
     match task {
+        "clients" => clients::task(rest),
         "fuzz" => fuzz::task(rest),
         "oracle" => oracle::task(rest),
         "tidy" => tidy::task(rest),

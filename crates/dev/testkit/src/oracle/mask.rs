@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 /// JSON fields that never agree between two runs.
-const VOLATILE: [&str; 40] = [
+const VOLATILE: [&str; 41] = [
     "server_id",
     "git_commit",
     "go",
@@ -40,6 +40,7 @@ const VOLATILE: [&str; 40] = [
     "num_matches",
     "avg_fanout",
     "max_fanout",
+    "seq",
     "wait_time",
     "max_wait_time",
     "waits",
@@ -136,7 +137,13 @@ impl Mask {
                     }
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.json(item));
+                // Lists of names, and of subscriptions, come out of hash maps in Go: they are sets.
+                if items.iter().all(|item| item.is_string() || item.get("sid").is_some()) {
+                    items.sort_by_key(Value::to_string);
+                }
+            }
             Value::String(text) => *text = self.text(text),
             _ => {}
         }

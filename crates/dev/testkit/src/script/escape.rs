@@ -47,10 +47,8 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
                 rest = &rest[2..];
             }
             'R' => {
-                let (inside, after) = rest
-                    .strip_prefix('{')
-                    .and_then(split_at_brace)
-                    .context("\\R{count:piece}")?;
+                let (inside, after) =
+                    rest.strip_prefix('{').and_then(split_at_brace).context("\\R{count:piece}")?;
                 let (count, piece) = inside.split_once(':').context("\\R{count:piece}")?;
                 bytes.extend(unescape(piece)?.repeat(count.parse()?));
                 rest = after;
