@@ -92,8 +92,7 @@ pub(super) fn override_tls(options: &mut Options, arguments: &Arguments) -> Resu
         Some(_) => true,
         None => false,
     };
-    let stated =
-        |name| matches!(arguments.last(name), Some(Value::Bool(true))) || arguments.text(name).is_some();
+    let stated = |name| arguments.last(name).is_some();
     if !on && !["tlsverify", "tlscert", "tlskey", "tlscacert"].into_iter().any(stated) {
         return Ok(());
     }

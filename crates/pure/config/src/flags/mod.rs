@@ -32,8 +32,13 @@ pub enum Command {
     PrintHelp(String),
     /// Print this to standard output, exit 0.
     PrintHelpTls(String),
-    /// The configuration file is fine: print this to standard error, exit 0.
-    TestConfig(String),
+    /// The configuration file is fine as text: load what it names, then print the message, exit 0.
+    TestConfig {
+        /// For standard error.
+        message: String,
+        /// The options, for the files of TLS that the edge checks.
+        options: Box<Options>,
+    },
     /// Send a signal to a running server.
     Signal {
         /// `stop`, `quit`, `term`, `reopen`, `reload` or `ldm`; not checked here.
@@ -138,9 +143,8 @@ fn options(arguments: &[String], parsed: &Arguments, source: &dyn Source) -> Res
                     return Err(warnings);
                 }
                 let digest = &options.origin.digest;
-                return Ok(Command::TestConfig(format!(
-                    "{PROGRAM}: configuration file {path} is valid ({digest})\n"
-                )));
+                let message = format!("{PROGRAM}: configuration file {path} is valid ({digest})\n");
+                return Ok(Command::TestConfig { message, options: Box::new(options) });
             }
             apply::apply(&mut options, parsed)?;
         }

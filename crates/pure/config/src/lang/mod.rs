@@ -1,4 +1,62 @@
-//! The configuration language.
+//! The configuration language: text to values with places, and the digest over them.
+
+pub mod diagnostics;
+mod includes;
+mod lexer;
+mod parser;
+mod scan;
+pub mod tokens;
+pub mod values;
+mod variables;
+
+use std::ops::Range;
+
+pub(crate) use includes::clean;
+pub use includes::{File, Files};
+pub use tokens::At;
+pub use values::{Map, Node, Text, Value};
+
+/// A configuration file with everything it includes.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The keys of the file, in file order.
+    pub map: Map,
+    /// The files that were read, the main one first.
+    pub files: Files,
+}
+
+/// Why a text is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Error {
+    /// One line.
+    pub(crate) text: String,
+    /// File number and bytes at fault, if they stand in a file.
+    pub(crate) place: Option<(usize, Range<usize>)>,
+}
+
+impl Error {
+    fn plain(text: String) -> Self {
+        Error { text, place: None }
+    }
+}
+
+/// Reads and parses a file. The error is its line, an end of line, and an excerpt if there is one to draw.
+pub fn parse_file(path: &str, source: &dyn Source) -> Result<Document, String> {
+    let mut loader = includes::Loader::new(source);
+    match loader.load(path, 0) {
+        Ok(map) => Ok(Document { map, files: loader.files }),
+        Err(error) => {
+            let excerpt = error
+                .place
+                .as_ref()
+                .and_then(|(file, span)| diagnostics::excerpt(&loader.files, *file, span, &error.text));
+            Err(match excerpt {
+                Some(excerpt) => format!("{}\n{excerpt}", error.text),
+                None => error.text,
+            })
+        }
+    }
+}
 
 /// Where configuration text comes from: the port to files and environment.
 pub trait Source {
@@ -45,3 +103,6 @@ impl Source for MemorySource {
         self.variables.get(name).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,12 @@
 //! Accounts; their users stand in [`Authorization`](super::Authorization) with the account's name.
 
 use super::authorization::Permissions;
+use super::decode::{Decoded, Decoder};
+use super::users::Users;
+use super::{Options, nkey, off};
+use crate::lang::{Node, Text, Value};
+use crate::quote::quoted;
+use crate::table::{Block, Status, find};
 
 /// One configured account.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,5 +37,134 @@ pub struct AccountLimits {
 impl Default for AccountLimits {
     fn default() -> Self {
         AccountLimits { max_connections: -1, max_subscriptions: -1, max_payload: -1, max_leafnodes: -1 }
+    }
+}
+
+/// The account of users that name none; no configuration may define it.
+const GLOBAL: &str = "$G";
+
+impl Decoder<'_> {
+    /// The `accounts` option: an array of names, or a map.
+    pub(super) fn accounts(&mut self, options: &mut Options, node: &Node) -> Decoded<()> {
+        match &node.value {
+            Value::Array(nodes) => {
+                for element in nodes {
+                    let name = self.text(element)?;
+                    if name == GLOBAL {
+                        self.reserved(element);
+                    } else if options.accounts.iter().any(|account| account.name == name) {
+                        self.error(&element.at, format!("Duplicate Account Entry: {name}"));
+                    } else {
+                        options.accounts.push(Account { name, ..Account::default() });
+                    }
+                }
+            }
+            Value::Map(map) => {
+                for (key, entry) in map.iter() {
+                    self.account(options, key, entry)?;
+                }
+                self.check_single_user(options, node);
+            }
+            // Other values define no account, as scripts rely on.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn reserved(&mut self, node: &Node) {
+        self.error(&node.at, format!("{} is a Reserved Account", quoted(GLOBAL)));
+    }
+
+    fn check_single_user(&mut self, options: &Options, node: &Node) {
+        let authorization = &options.authorization;
+        if authorization.users.is_empty() && authorization.nkeys.is_empty() {
+            return;
+        }
+        if !authorization.username.is_empty() {
+            self.error(&node.at, "Can not have a single user/pass and accounts");
+        }
+        if !authorization.token.is_empty() {
+            self.error(&node.at, "Can not have a token and accounts");
+        }
+    }
+
+    fn account(&mut self, options: &mut Options, key: &Text, node: &Node) -> Decoded<()> {
+        let name = key.to_text();
+        let Value::Map(map) = &node.value else {
+            if !node.used {
+                self.error(&node.at, "Expected map entries for accounts");
+            }
+            return Ok(());
+        };
+        if name == GLOBAL {
+            self.reserved(node);
+            return Ok(());
+        }
+        let mut account = Account { name, ..Account::default() };
+        let mut users = Users::default();
+        let mut users_at = &node.at;
+        for (key, entry) in map.iter() {
+            let Some(row) = self.row(Block::Account, key, entry) else { continue };
+            match row.key {
+                "nkey" => {
+                    let text = self.text(entry)?;
+                    if nkey::is_public_key(&text, nkey::ACCOUNT) {
+                        account.nkey = text;
+                    } else {
+                        let text = quoted(&text);
+                        self.error(&entry.at, format!("Not a valid public nkey for an account: {text}"));
+                    }
+                }
+                "users" => {
+                    users_at = &entry.at;
+                    if let Ok(read) = self.users(entry, false) {
+                        users = read;
+                    }
+                }
+                "default_permissions" => account.default_permissions = self.permissions(entry).ok(),
+                "limits" => account.limits = self.account_limits(entry)?,
+                _ if row.status == Status::NotYet && off::is_off(row.key, &entry.value) => {}
+                _ => self.not_supported(key, entry, row),
+            }
+        }
+        users.complete(&account.name, account.default_permissions.as_ref());
+        self.add_users(&mut options.authorization, users, users_at);
+        match options.accounts.iter_mut().find(|other| other.name == account.name) {
+            Some(other) => *other = account,
+            None => options.accounts.push(account),
+        }
+        Ok(())
+    }
+
+    fn account_limits(&mut self, node: &Node) -> Decoded<AccountLimits> {
+        let mut limits = AccountLimits::default();
+        let Value::Map(map) = &node.value else {
+            let got = super::decode::shown(&node.value);
+            self.error(&node.at, format!("Expected account limits to be a map/struct, got {got}"));
+            return Ok(limits);
+        };
+        for (key, entry) in map.iter() {
+            let name = key.to_text();
+            let Some(row) = find(Block::AccountLimits, &name) else {
+                if !entry.used {
+                    let name = quoted(&name);
+                    self.error(&entry.at, format!("Unknown field {name} parsing account limits"));
+                }
+                continue;
+            };
+            let target = match row.key {
+                "max_connections" => &mut limits.max_connections,
+                "max_subscriptions" => &mut limits.max_subscriptions,
+                "max_payload" => &mut limits.max_payload,
+                _ => &mut limits.max_leafnodes,
+            };
+            match i32::try_from(self.int(entry)?) {
+                Ok(value) => *target = value,
+                Err(_) => {
+                    self.error(&entry.at, format!("{name} value is too big"));
+                }
+            }
+        }
+        Ok(limits)
     }
 }
