@@ -50,11 +50,9 @@ pub(crate) fn find_user(
         return Some(user.clone());
     }
     let text = dn::go_text(&names.subject);
-    let mut domain = dn::domain_components(&names.subject);
-    let mut texts = Vec::with_capacity(3);
+    let domain = dn::domain_components(&names.subject);
+    let mut texts = Vec::with_capacity(2);
     if !domain.is_empty() {
-        texts.push(format!("{text},{}", domain.join(",")));
-        domain.reverse();
         texts.push(format!("{text},{}", domain.join(",")));
     }
     texts.push(text);
@@ -74,6 +72,7 @@ mod tests {
             uris: vec!["spiffe://acme/jo".into()],
             subject: vec![
                 part("0.9.2342.19200300.100.1.25", "com"),
+                part("0.9.2342.19200300.100.1.25", "acme"),
                 part("2.5.4.11", "a"),
                 part("2.5.4.11", "b"),
                 part("2.5.4.3", "jo"),
@@ -83,9 +82,9 @@ mod tests {
             "jo@acme.com",
             "host.acme.com",
             "spiffe://acme/jo",
-            "CN=jo,OU=b,OU=a,DC=com",
-            "DC=com,OU=a,OU=b,CN=jo",
-            "CN=jo,OU=a+OU=b,DC=com",
+            "CN=jo,OU=b,OU=a,DC=acme,DC=com",
+            "DC=com,DC=acme,OU=a,OU=b,CN=jo",
+            "CN=jo,OU=a+OU=b,DC=com,DC=acme",
             "CN=jo,OU=a+OU=b",
         ];
         for first in 0..order.len() {
@@ -95,6 +94,9 @@ mod tests {
             let found = find_user(&names, &users, &|user| known.contains(&user));
             assert_eq!(found.as_deref(), Some(order[first]));
         }
+        let reversed =
+            find_user(&names, &NamedUsers::default(), &|user| user == "CN=jo,OU=a+OU=b,DC=acme,DC=com");
+        assert_eq!(reversed, None);
         assert_eq!(find_user(&names, &NamedUsers::default(), &|_| false), None);
         assert_eq!(find_user(&PeerNames::default(), &NamedUsers::default(), &|_| true), None);
     }

@@ -10,7 +10,7 @@ use crate::password::PasswordWork;
 use crate::permissions::Permissions;
 use crate::tls_map::PeerNames;
 
-pub use users::{Setting, Users};
+pub use users::{Complaint, Setting, Users};
 
 /// What a CONNECT says about who is connecting. Absent fields are empty, as on the wire.
 #[derive(Clone, Copy, Debug, Default)]
