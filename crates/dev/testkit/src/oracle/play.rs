@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use regex_lite::Regex;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::link::{self, Link, Piece};
 use super::mask::Mask;
 use super::{Transcript, http};
 use crate::certificates::Certificates;
-use crate::script::{Action, ConnectOptions, ConnectionAction, Script, Step, escape, unescape};
+use crate::script::{Action, ConnectOptions, ConnectionAction, HttpView, Script, Step, escape, unescape};
 use crate::server::{PATIENCE, Server, program_command, until};
 
 /// INFO fields that are always recorded; the others only with `# info: full`.
@@ -156,13 +156,7 @@ impl Player<'_> {
         match &step.action {
             Action::Connection { name, does } => self.connection(name, does, &step.text).await?,
             Action::Run { arguments, brief } => self.run(arguments, *brief).await?,
-            Action::Http { path, view } => {
-                let port = self.server()?.monitor.context("the server has no monitoring port")?;
-                let (status, headers, body) = http::request(port, &view.method, &self.expand(path)).await?;
-                for line in http::shown(view, &self.mask, &status, &headers, &body) {
-                    self.transcript.saw(&line);
-                }
-            }
+            Action::Http { path, view } => self.http(path, view, &step.text).await?,
             Action::LogWait(pattern) => self.wait_for_log(pattern, &step.text).await?,
             Action::LogLines(pattern) => {
                 let pattern = Regex::new(&self.expand(pattern))?;
@@ -200,6 +194,24 @@ impl Player<'_> {
             }
         }
         Ok(())
+    }
+
+    async fn http(&mut self, path: &str, view: &HttpView, step: &str) -> Result<()> {
+        let port = self.server()?.monitor.context("the server has no monitoring port")?;
+        let path = self.expand(path);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, headers, body) = http::request(port, &view.method, &path).await?;
+            let lines = http::shown(view, &self.mask, &status, &headers, &body);
+            let awaited = view.until.as_ref().is_some_and(|line| !lines.contains(line));
+            if !awaited || Instant::now() > deadline {
+                lines.iter().for_each(|line| self.transcript.saw(line));
+                if awaited {
+                    self.transcript.stuck(step, "the line does not come");
+                }
+                return Ok(());
+            }
+        }
     }
 
     fn log_text(&self) -> String {

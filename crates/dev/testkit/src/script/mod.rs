@@ -138,4 +138,6 @@ pub struct HttpView {
     pub raw: bool,
     /// Only these fields, as dotted paths.
     pub fields: Vec<String>,
+    /// Asks again until this line is in the answer.
+    pub until: Option<String>,
 }

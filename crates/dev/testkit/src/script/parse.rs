@@ -202,6 +202,7 @@ fn http(text: &str) -> Result<Action> {
     for word in words {
         match word.split_once('=') {
             Some(("fields", fields)) => view.fields = fields.split(',').map(str::to_owned).collect(),
+            Some(("until", line)) => view.until = Some(line.replacen('=', ": ", 1)),
             None if word == "headers" => view.headers = true,
             None if word == "keys" => view.keys = true,
             None if word == "raw" => view.raw = true,
