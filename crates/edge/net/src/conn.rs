@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use midge_broker::conn::{ClientConn, Flow};
-use midge_broker::limits::FINAL_FLUSH;
+use midge_broker::limits::{CROWDED_WAIT, FINAL_FLUSH};
 use midge_broker::reason::Reason;
 use midge_stdx::clock::{Mono, Now};
 use tokio::io::AsyncReadExt;
@@ -137,6 +137,8 @@ impl Connection {
             self.machine.catch_up(&mut local.batch);
             local.flush();
         });
+        // Whoever woke this connection may have been the consumer that it waited for.
+        self.paused_until = None;
         if let Some(reason) = self.machine.peer().closed() {
             return Next::Close(reason);
         }
@@ -149,6 +151,7 @@ impl Connection {
         loop {
             let wrote = shard::with(|local| self.transport.write(cx, &peer, &mut local.batch.pool, now));
             self.write_blocked = matches!(wrote, Wrote::Blocked);
+            peer.release_publishers();
             match wrote {
                 Wrote::Failed(error) => {
                     tracing::debug!("{} - write error: {error}", peer.label());
@@ -308,6 +311,7 @@ impl Connection {
             local.batch.begin(clock::now());
             let ingested = self.machine.ingest(&mut local.batch, &input);
             local.flush();
+            let held_back = local.batch.holds_back(self.machine.peer());
             let all = ingested.consumed == input.len();
             if !all {
                 input = input.slice(ingested.consumed..);
@@ -315,6 +319,12 @@ impl Connection {
             self.need = ingested.need;
             let full = local.batch.is_full();
             match ingested.flow {
+                Flow::Continue if held_back => {
+                    self.keep(&input, all);
+                    self.paused_until = Some(clock::now().mono + CROWDED_WAIT);
+                    self.backlog = full && !all;
+                    return Next::Again;
+                }
                 Flow::Continue if full && !all => continue,
                 Flow::Continue => {
                     self.keep(&input, all);

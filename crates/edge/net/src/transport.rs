@@ -179,7 +179,9 @@ impl Flush for PlainHook {
             self.wakeup.raise();
             return;
         }
-        match write_plain(&self.socket, peer, pool, now) {
+        let wrote = write_plain(&self.socket, peer, pool, now);
+        peer.release_publishers();
+        match wrote {
             Wrote::Done => {}
             Wrote::Blocked => self.wakeup.raise(),
             Wrote::Failed(error) => {

@@ -7,7 +7,7 @@ use midge_index::sublist::Matched;
 use midge_stdx::clock::Now;
 use midge_stdx::entropy::{Entropy, Seeded};
 
-use crate::limits::{BATCH_OUTPUT, STALL_TOTAL};
+use crate::limits::{BATCH_OUTPUT, CROWDED, CROWDED_SHARE, STALL_TOTAL};
 use crate::outbound::Pool;
 use crate::peer::Peer;
 use crate::routing::RouteCache;
@@ -25,10 +25,14 @@ pub struct Batch {
     pub(crate) matched: Matched<Arc<Subscription>>,
     pub(crate) entropy: Seeded,
     dirty: Vec<Arc<Peer>>,
+    /// Queues touched by this batch.
+    dirty_seen: usize,
     id: u64,
     output: usize,
     stall: Duration,
     crowded: bool,
+    /// The consumer with the most bytes queued, of those that have more than their share.
+    crowded_peer: Option<(Arc<Peer>, usize)>,
     /// Messages and bytes delivered since the last [`Batch::take_delivered`].
     delivered: (u64, u64),
 }
@@ -44,10 +48,12 @@ impl Batch {
             matched: Matched::default(),
             entropy: Seeded::new(seed).split("queue members"),
             dirty: Vec::new(),
+            dirty_seen: 0,
             id: (shard as u64 + 1) << 48,
             output: 0,
             stall: Duration::ZERO,
             crowded: false,
+            crowded_peer: None,
             delivered: (0, 0),
         }
     }
@@ -58,8 +64,10 @@ impl Batch {
         self.now = now;
         self.id += 1;
         self.output = 0;
+        self.dirty_seen = 0;
         self.stall = Duration::ZERO;
         self.crowded = false;
+        self.crowded_peer = None;
     }
 
     /// The batch's number, unlike that of any other batch of any shard.
@@ -94,12 +102,34 @@ impl Batch {
     /// Notes that bytes were queued for a peer that is not on the list yet.
     #[inline]
     pub(crate) fn touched(&mut self, peer: &Arc<Peer>) {
+        self.dirty_seen += 1;
         self.dirty.push(peer.clone());
     }
 
     #[inline]
     pub(crate) fn wrote(&mut self, bytes: usize) {
         self.output += bytes;
+    }
+
+    /// The bytes that one consumer may have queued before its publisher has to wait.
+    #[inline]
+    fn share(&self) -> usize {
+        (CROWDED / self.dirty_seen.max(1)).max(CROWDED_SHARE)
+    }
+
+    /// Notes how much is queued for a consumer.
+    #[inline]
+    pub(crate) fn queued(&mut self, peer: &Arc<Peer>, pending: usize) {
+        if pending > CROWDED_SHARE && self.crowded_peer.as_ref().is_none_or(|(_, most)| pending > *most) {
+            self.crowded_peer = Some((peer.clone(), pending));
+        }
+    }
+
+    /// Whether the publisher of this batch has to wait for a consumer, after the flush; see [`Peer::hold_back`].
+    pub fn holds_back(&mut self, publisher: &Arc<Peer>) -> bool {
+        let limit = self.share();
+        let Some((peer, most)) = self.crowded_peer.take() else { return false };
+        most > limit && peer.hold_back(publisher, limit)
     }
 
     #[inline]

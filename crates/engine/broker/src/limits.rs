@@ -9,7 +9,7 @@ pub const SMALL_CHUNK: usize = 2 * 1024;
 pub const LARGE_CHUNK: usize = 16 * 1024;
 
 /// Chunks of each size that a shard keeps for reuse; more are freed.
-pub const POOLED_CHUNKS: usize = 1024;
+pub const POOLED_CHUNKS: usize = 128;
 
 /// Payload bytes from which a message is shared between queues and input instead of copied.
 pub const SHARED_PAYLOAD: usize = 16 * 1024;
@@ -38,6 +38,20 @@ pub const STALL_FULL: Duration = Duration::from_millis(5);
 
 /// A publisher waits at most this long per batch of input.
 pub const STALL_TOTAL: Duration = Duration::from_millis(10);
+
+/// Bytes queued for one consumer after a flush from which on its publisher waits for it to catch up. With many
+/// consumers in a batch each has its share of this, but not less than [`CROWDED_SHARE`].
+pub const CROWDED: usize = 1024 * 1024;
+
+/// The least share of [`CROWDED`].
+pub const CROWDED_SHARE: usize = 64 * 1024;
+
+/// How long a publisher waits at most for a consumer that is behind; one that made no progress during the last wait is
+/// not waited for.
+pub const CROWDED_WAIT: Duration = Duration::from_millis(2);
+
+/// Publishers that one queue wakes when it has drained; further ones wait their time out.
+pub const WAITING_PUBLISHERS: usize = 256;
 
 /// The first PING of the server comes at most this long after CONNECT, plus up to a fifth.
 pub const FIRST_PING: Duration = Duration::from_secs(2);

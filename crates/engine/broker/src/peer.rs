@@ -14,6 +14,7 @@ use midge_sync::ordlock::{Mutex, MutexGuard};
 use midge_sync::rank;
 
 use crate::account::Account;
+use crate::limits::WAITING_PUBLISHERS;
 use crate::outbound::{Pool, Queue};
 use crate::reason::Reason;
 use crate::subscription::Subscription;
@@ -81,6 +82,9 @@ pub struct Peer {
     details: Mutex<{ rank::LEAF }, Details>,
     ended: Mutex<{ rank::LEAF }, Vec<Arc<Subscription>>>,
     has_ended: AtomicBool,
+    /// Publishers that wait until the queue is below a mark.
+    waiting: Mutex<{ rank::LEAF }, Vec<(Arc<Peer>, usize)>>,
+    has_waiting: AtomicBool,
     orders: Mutex<{ rank::LEAF }, Vec<Order>>,
     has_orders: AtomicBool,
     /// Messages received.
@@ -124,6 +128,8 @@ impl Peer {
             details: Mutex::new(Details::default()),
             ended: Mutex::new(Vec::new()),
             has_ended: AtomicBool::new(false),
+            waiting: Mutex::new(Vec::new()),
+            has_waiting: AtomicBool::new(false),
             orders: Mutex::new(Vec::new()),
             has_orders: AtomicBool::new(false),
             in_msgs: AtomicU64::new(0),
@@ -235,6 +241,45 @@ impl Peer {
     /// Uses a dynamic permission to publish; answers whether there was one.
     pub fn use_response(&self, reply: &[u8], now: Now) -> bool {
         self.responses.lock().as_mut().is_some_and(|table| table.use_reply(reply, now.mono))
+    }
+
+    /// Lets `publisher` wait until this connection has caught up, when more than `limit` bytes are queued for it.
+    /// Answers whether it waits; it is woken, or gives up after its time.
+    pub fn hold_back(&self, publisher: &Arc<Peer>, limit: usize) -> bool {
+        if publisher.cid == self.cid || !self.queue().is_crowded(limit) {
+            return false;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.len() < WAITING_PUBLISHERS {
+            waiting.push((publisher.clone(), limit / 2));
+        }
+        self.has_waiting.store(true, Ordering::Release);
+        true
+    }
+
+    /// Wakes the publishers whose mark is reached; flushers call this after they have written.
+    #[inline]
+    pub fn release_publishers(&self) {
+        if self.has_waiting.load(Ordering::Acquire) {
+            self.release_some();
+        }
+    }
+
+    #[cold]
+    fn release_some(&self) {
+        let (pending, closed) = {
+            let queue = self.queue();
+            (queue.pending(), queue.closed().is_some())
+        };
+        let ready: Vec<Arc<Peer>> = {
+            let mut waiting = self.waiting.lock();
+            let ready = waiting.extract_if(.., |(_, mark)| closed || pending <= *mark).map(|(p, _)| p).collect();
+            self.has_waiting.store(!waiting.is_empty(), Ordering::Release);
+            ready
+        };
+        for publisher in ready {
+            publisher.wake();
+        }
     }
 
     /// Tells the owner that a publisher used up a subscription's maximum.

@@ -1,1 +1,16 @@
-//! A whole node assembled over ports.
+//! A whole node over ports: options in, a running broker out.
+//!
+//! ```text
+//!   config::Options ─┐
+//!   Ports ───────────┼─▶ assemble ─▶ Node { broker, … } ─▶ edge/net (or the simulator) brings connections
+//!   Now ─────────────┘
+//! ```
+//!
+//! The server plugs in the operating system's ports, the simulator seeded ones: the same node runs in both.
+//!
+//! What it does not do: open sockets, read files, wait.
+#![forbid(unsafe_code)]
+
+mod assemble;
+
+pub use assemble::{Node, Ports, assemble};

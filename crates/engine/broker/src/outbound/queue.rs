@@ -59,6 +59,8 @@ pub struct Queue {
     /// Bytes ever written.
     written: u64,
     stalled: Option<Stall>,
+    /// Bytes written when a publisher last began to wait; without progress since, none waits.
+    waited_at: Option<u64>,
     /// Messages delivered.
     pub out_msgs: u64,
     /// Bytes of header and payload delivered.
@@ -80,6 +82,7 @@ impl Queue {
             listed_by: 0,
             written: 0,
             stalled: None,
+            waited_at: None,
             out_msgs: 0,
             out_bytes: 0,
             stalls: 0,
@@ -164,6 +167,16 @@ impl Queue {
         } else {
             Pressure::None
         }
+    }
+
+    /// Whether a publisher should wait for this consumer: more than `limit` bytes are queued, and it has taken some
+    /// since the last wait.
+    pub fn is_crowded(&mut self, limit: usize) -> bool {
+        if self.pending <= limit || self.closed.is_some() || self.waited_at == Some(self.written) {
+            return false;
+        }
+        self.waited_at = Some(self.written);
+        true
     }
 
     /// Ends the queue; the first reason stays. What is queued is dropped when the reason does not allow a last flush.

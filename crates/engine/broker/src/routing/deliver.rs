@@ -78,13 +78,15 @@ pub(super) fn deliver(
     if pressure > Pressure::None {
         queue.stalls += 1;
     }
-    let written = queue.pending().saturating_sub(before);
+    let pending = queue.pending();
+    let written = pending.saturating_sub(before);
     let unlisted = queue.list(batch.id());
     drop(queue);
     if unlisted {
         batch.touched(peer);
     }
     batch.wrote(written);
+    batch.queued(peer, pending);
     batch.delivered(messages as u64, body_bytes as u64);
     match pressure {
         Pressure::None | Pressure::Exceeded => {}

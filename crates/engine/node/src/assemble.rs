@@ -1,0 +1,125 @@
+//! From options to a node.
+
+use std::sync::Arc;
+
+use midge_auth::decide::{Complaint, Setting, Users};
+use midge_auth::nkey::{KeyKind, KeyPair};
+use midge_broker::account::{AccountLimits, Accounts, SYSTEM};
+use midge_broker::broker::Broker;
+use midge_broker::settings::{Identity, Settings};
+use midge_config::Options;
+use midge_config::schema::{Port, WriteTimeout};
+use midge_stdx::clock::Now;
+use midge_stdx::entropy::Entropy;
+
+/// The version whose behaviour this server has; clients and tools gate features on it.
+pub const COMPAT_VERSION: &str = "2.15.1";
+
+/// What a node needs of the world.
+pub struct Ports {
+    /// Unpredictable bytes for keys and nonces.
+    pub secrets: Box<dyn Entropy>,
+    /// Threads that count.
+    pub shards: usize,
+    /// This implementation's own version.
+    pub midge_version: String,
+}
+
+/// A node: what all listeners and all observers of one server share.
+#[derive(Debug)]
+pub struct Node {
+    /// Connections, accounts, routing.
+    pub broker: Arc<Broker>,
+    /// The options it was made from.
+    pub options: Options,
+    /// When it was made.
+    pub started: Now,
+}
+
+/// Makes a node. Errors are the operator's: entries of the configuration that cannot be used.
+pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Node, String> {
+    let key = KeyPair::generate(KeyKind::Server, ports.secrets.as_mut());
+    let server_id = key.public();
+    let name = &options.server.server_name;
+    let identity = Identity {
+        server_name: if name.is_empty() { server_id.clone() } else { name.clone() },
+        server_id,
+        version: COMPAT_VERSION.to_owned(),
+        midge_version: ports.midge_version.clone(),
+        built_with: format!("midge{}", ports.midge_version),
+        git_commit: String::new(),
+        // Only authorization callouts use it, and those do not exist yet.
+        xkey: String::new(),
+    };
+    let settings = settings(&options, identity);
+    let system = if options.server.no_system_account {
+        None
+    } else if options.server.system_account.is_empty() {
+        Some(SYSTEM)
+    } else {
+        Some(options.server.system_account.as_str())
+    };
+    let configured: Vec<(String, AccountLimits)> = options
+        .accounts
+        .iter()
+        .map(|account| {
+            let limits = AccountLimits {
+                max_connections: i64::from(account.limits.max_connections),
+                max_subscriptions: i64::from(account.limits.max_subscriptions),
+                max_payload: i64::from(account.limits.max_payload),
+            };
+            (account.name.clone(), limits)
+        })
+        .collect();
+    let setting = Setting {
+        only_builtin_accounts: configured.iter().all(|(name, _)| Some(name.as_str()) == system),
+        maps_certificates: options.tls.as_ref().is_some_and(|tls| tls.verify_and_map),
+    };
+    let (users, complaints) = Users::compile(&options.authorization, setting);
+    for complaint in &complaints {
+        match complaint {
+            Complaint::Entry { user, entry } => tracing::error!("user \"{user}\": {entry}"),
+            Complaint::Nkey { nkey, error } => tracing::error!("nkey \"{nkey}\": {error}"),
+        }
+    }
+    if users.has_plaintext_passwords() {
+        tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
+    }
+    let accounts = Accounts::new(system, &configured, ports.shards);
+    let broker = Broker::new(settings, users, accounts, ports.secrets, ports.shards);
+    broker.set_tracing(options.logging.trace);
+    Ok(Node { broker, options, started: now })
+}
+
+fn settings(options: &Options, identity: Identity) -> Settings {
+    let limits = &options.limits;
+    let size = |n: i64| usize::try_from(n).unwrap_or(0);
+    let tls = options.tls.as_ref();
+    Settings {
+        identity,
+        host: options.listen.host.clone(),
+        port: match options.listen.port {
+            Port::Fixed(port) => port,
+            Port::Random => 0,
+        },
+        max_connections: limits.max_connections,
+        max_subscriptions: limits.max_subscriptions,
+        max_subscription_tokens: usize::from(limits.max_sub_tokens),
+        max_control_line: size(limits.max_control_line),
+        max_payload: limits.max_payload,
+        max_pending: size(limits.max_pending),
+        max_closed_clients: size(limits.max_closed_clients),
+        ping_interval: limits.ping_interval,
+        ping_max: u32::try_from(limits.ping_max).unwrap_or(0),
+        auth_timeout: options.auth_timeout(),
+        write_deadline: limits.write_deadline,
+        retry_writes: limits.write_timeout == WriteTimeout::Retry,
+        headers: !options.server.no_header_support,
+        no_fast_producer_stall: options.server.no_fast_producer_stall,
+        tls_required: tls.is_some() && !options.allow_non_tls,
+        tls_available: tls.is_some() && options.allow_non_tls,
+        tls_verify: tls.is_some_and(|tls| tls.verify),
+        tls_map: tls.is_some_and(|tls| tls.verify_and_map),
+        max_traced_msg_len: size(options.logging.max_traced_msg_len),
+    }
+}
