@@ -8,6 +8,7 @@ mod audit;
 mod clients;
 mod fuzz;
 mod oracle;
+mod parity;
 mod repo;
 mod tidy;
 mod tools;
@@ -18,6 +19,7 @@ usage: cargo xtask TASK [options]
   tidy      layers, bans, file sizes, links: the rules of the house
   oracle    scripted conversations with the Go server and midge, compared
   clients   client libraries and the nats command against midge
+  parity    the ledger of the Go server's tests, audited
   fuzz      every fuzz target for some seconds
 ";
 
@@ -39,6 +41,7 @@ fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         "clients" => clients::task(rest),
         "fuzz" => fuzz::task(rest),
         "oracle" => oracle::task(rest),
+        "parity" => parity::task(rest),
         "tidy" => tidy::task(rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

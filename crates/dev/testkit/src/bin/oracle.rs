@@ -58,6 +58,10 @@ fn request() -> Result<Request> {
             other => bail!("unknown argument {other}"),
         }
     }
+    for program in [&mut request.reference, &mut request.server] {
+        *program = std::fs::canonicalize(&*program)
+            .with_context(|| format!("no program at {}", program.display()))?;
+    }
     ensure!(request.reference.is_file(), "no reference server at {}", request.reference.display());
     ensure!(request.server.is_file(), "no server at {}", request.server.display());
     Ok(request)

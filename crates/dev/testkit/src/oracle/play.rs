@@ -67,12 +67,12 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
         player.start(&[]).await;
     }
     for step in &script.steps {
-        player.transcript.step(&step.text);
-        player.flush_before(step).await;
-        player.step(step).await.with_context(|| format!("line {}: {}", step.line, step.text))?;
         if !player.transcript.stuck.is_empty() {
             break;
         }
+        player.transcript.step(&step.text);
+        player.flush_before(step).await;
+        player.step(step).await.with_context(|| format!("line {}: {}", step.line, step.text))?;
     }
     if let Some(mut server) = player.server.take() {
         // It may have ended by itself; then there is nothing to kill.
