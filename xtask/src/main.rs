@@ -5,7 +5,9 @@
 use std::process::ExitCode;
 
 mod audit;
+mod bench;
 mod clients;
+mod dist;
 mod fuzz;
 mod oracle;
 mod parity;
@@ -18,6 +20,8 @@ usage: cargo xtask TASK [options]
 
   tidy      layers, bans, file sizes, links: the rules of the house
   oracle    scripted conversations with the Go server and midge, compared
+  bench     speed and memory beside the Go server
+  dist      a release archive
   clients   client libraries and the nats command against midge
   parity    the ledger of the Go server's tests, audited
   fuzz      every fuzz target for some seconds
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
 
 fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
     match task {
+        "bench" => bench::task(rest),
+        "dist" => dist::task(rest),
         "clients" => clients::task(rest),
         "fuzz" => fuzz::task(rest),
         "oracle" => oracle::task(rest),

@@ -35,7 +35,8 @@ pub fn check(findings: &mut Findings) -> Result<()> {
 
 fn is_text(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    TEXT.contains(&extension.as_ref()) || path.parent().is_some_and(|dir| dir.ends_with(".ci"))
+    TEXT.contains(&extension.as_ref())
+        || path.parent().and_then(Path::file_name).is_some_and(|dir| dir == ".ci")
 }
 
 /// The path counts where it begins a word: `artwork/` does not name a machine.

@@ -39,7 +39,7 @@ pub async fn corpus(
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let expected = check_config(left, &left_dir, dir, &name).await?;
         let found = check_config(right, &right_dir, dir, &name).await?;
-        let listed = explained.iter().any(|explained| *explained == name);
+        let listed = explained.contains(&name);
         let verdict = match (expected == found, listed) {
             (true, false) => Verdict::Equal,
             (false, true) => Verdict::Explained,

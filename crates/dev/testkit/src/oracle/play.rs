@@ -480,8 +480,9 @@ fn shown_message(mask: &Mask, head: &[u8], payload: &[u8]) -> String {
 fn essential_lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| {
         let drawn = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        !line.is_empty()
-            && !(line.len() != drawn.len() && drawn.starts_with(['|', '-', ':', '=', '╭', '╰', '│', '.']))
+        let indented = line.len() != drawn.len();
+        let excerpt = indented && drawn.starts_with(['|', '-', ':', '=', '╭', '╰', '│', '.']);
+        !line.is_empty() && !excerpt
     })
 }
 
