@@ -404,9 +404,125 @@ fn slice(input: &[u8], span: (usize, usize)) -> &[u8] {
     input.get(span.0..span.1).unwrap_or_default()
 }
 
+/// The end of the token that starts at `at`, when exactly one space follows it.
+#[inline]
+fn token_end(input: &[u8], at: usize) -> Option<usize> {
+    let end = at + input.get(at..)?.iter().position(|&b| b <= b' ')?;
+    (end > at && input.get(end) == Some(&b' ')).then_some(end)
+}
+
+/// A number that starts at `at`, and where the byte after its digits stands.
+#[inline]
+fn number(input: &[u8], at: usize) -> Option<(u32, usize)> {
+    let mut n = 0u32;
+    let mut end = at;
+    while let Some(digit) = input.get(end).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9) {
+        if end - at == MAX_SIZE_DIGITS {
+            return None;
+        }
+        n = n * 10 + u32::from(digit);
+        end += 1;
+    }
+    (end > at).then_some((n, end))
+}
+
+/// PUB and HPUB as clients write them: single spaces, plain numbers, CR LF, the whole message there. Everything else,
+/// wrong or merely unusual, is left to [`publish`].
+#[inline]
+fn common_publish<'a>(input: &'a [u8], verb_len: usize, rules: &Rules) -> Option<Step<'a>> {
+    let has_headers = verb_len == 4;
+    if input.get(verb_len) != Some(&b' ') {
+        return None;
+    }
+    let start = verb_len + 1;
+    let subject_end = token_end(input, start)?;
+    let mut reply = (0, 0);
+    let mut at = subject_end + 1;
+    let (mut first, mut end) = match number(input, at) {
+        Some((n, end)) if matches!(input.get(end), Some(b'\r' | b' ')) => (n, end),
+        _ => (0, 0),
+    };
+    // What follows the subject is a reply when it is no number, or when one number too many follows.
+    let is_reply = end == 0 || (!has_headers && input.get(end) == Some(&b' '));
+    if is_reply || (has_headers && hpub_reply_is_number(input, end)) {
+        let reply_end = token_end(input, at)?;
+        reply = (at, reply_end);
+        at = reply_end + 1;
+        (first, end) = number(input, at)?;
+    }
+    let (mut header_len, mut total, mut digits) = (0, first, (at, end));
+    if has_headers {
+        if !rules.headers || input.get(end) != Some(&b' ') {
+            return None;
+        }
+        at = end + 1;
+        (total, end) = number(input, at)?;
+        (header_len, digits) = (first, (at, end));
+        if header_len > total || header_len == 0 {
+            return None;
+        }
+    }
+    let line_fits = end - start <= rules.max_control_line;
+    if input.get(end..end + 2) != Some(b"\r\n")
+        || !line_fits
+        || (rules.max_payload >= 0 && i64::from(total) > rules.max_payload)
+    {
+        return None;
+    }
+    let payload_at = end + 2;
+    let after = payload_at + total as usize;
+    if input.get(after..after + 2) != Some(b"\r\n") {
+        return None;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "a line and nine digits of payload fit 32 bits")]
+    let publish = Publish {
+        whole: input.get(..after + 2)?,
+        subject: input.get(start..subject_end)?,
+        reply: input.get(reply.0..reply.1)?,
+        has_headers,
+        header_len,
+        payload_at: payload_at as u32,
+        tail_at: subject_end as u32 + 1,
+        digits: (digits.0 as u32, (digits.1 - digits.0) as u32),
+    };
+    Some(Step::Op(Op::Publish(publish), after + 2))
+}
+
+/// Whether three numbers follow the subject of HPUB: the first is then a reply.
+#[inline]
+fn hpub_reply_is_number(input: &[u8], first_end: usize) -> bool {
+    number(input, first_end + 1).is_some_and(|(_, end)| input.get(end) == Some(&b' '))
+}
+
+impl<'a> Publish<'a> {
+    /// The message that `input` begins with, when its line is the same as this one's and it is there as a whole.
+    /// Publishers mostly repeat themselves, and comparing is cheaper than parsing.
+    #[inline]
+    pub fn repeated(&self, input: &'a [u8]) -> Option<Publish<'a>> {
+        let len = self.whole.len();
+        let line = self.whole.get(..self.payload_at as usize)?;
+        let whole = input.get(..len)?;
+        if !whole.starts_with(line) || !whole.ends_with(b"\r\n") {
+            return None;
+        }
+        let start = self.subject.as_ptr().addr() - self.whole.as_ptr().addr();
+        let reply = match self.reply {
+            [] => &[],
+            reply => {
+                let at = reply.as_ptr().addr() - self.whole.as_ptr().addr();
+                whole.get(at..at + reply.len())?
+            }
+        };
+        Some(Publish { whole, subject: whole.get(start..start + self.subject.len())?, reply, ..*self })
+    }
+}
+
 /// PUB and HPUB: the sizes are checked before a byte of the payload is waited for.
 #[inline]
 fn publish<'a>(input: &'a [u8], verb_len: usize, has_headers: bool, rules: &Rules) -> Step<'a> {
+    if let Some(step) = common_publish(input, verb_len, rules) {
+        return step;
+    }
     let args = match line(input, verb_len, rules, false) {
         Ok(args) => args,
         Err(step) => return step,

@@ -134,6 +134,16 @@ impl ClientConn {
                     flow => break flow,
                 }
             }
+            let repeated = if self.joinable && !tracing { run.last().and_then(|p| p.repeated(rest)) } else { None };
+            if let Some(publish) = repeated
+                && run.len() < RUN_MESSAGES
+            {
+                at += publish.whole.len();
+                self.in_msgs += 1;
+                self.in_bytes += publish.body().len() as u64;
+                run.push(publish);
+                continue;
+            }
             match self.parser.next(rest, &self.rules) {
                 Step::Op(Op::Publish(publish), taken) => {
                     at += taken;
