@@ -106,16 +106,13 @@ fn information(parsed: &Arguments, identity: &Identity) -> Option<Command> {
     if parsed.is_true("help_tls") {
         return Some(Command::PrintHelpTls(help_tls_text()));
     }
-    for word in &parsed.words {
-        match word.to_lowercase().as_str() {
-            "version" => return Some(version()),
-            "help" => return Some(Command::PrintHelp(usage_text())),
-            _ => {
-                return Some(Command::fail(&format!("unrecognized command: {}", crate::quote::quoted(word))));
-            }
-        }
-    }
-    None
+    // The first word decides; more of them are not looked at.
+    let word = parsed.words.first()?;
+    Some(match word.to_lowercase().as_str() {
+        "version" => version(),
+        "help" => Command::PrintHelp(usage_text()),
+        _ => Command::fail(&format!("unrecognized command: {}", crate::quote::quoted(word))),
+    })
 }
 
 fn signal_command(signal: &str) -> Command {

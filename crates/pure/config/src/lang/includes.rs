@@ -61,7 +61,7 @@ impl<'s> Loader<'s> {
             let why = format!("files include each other more than {MAX_INCLUDE_DEPTH} levels deep");
             return Err(Error::plain(why));
         }
-        let directory = from.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = from.rsplit_once('/').map_or(".", |(directory, _)| directory);
         let rooted = if from.starts_with('/') && directory.is_empty() { "/" } else { directory };
         self.load(&join(rooted, path), depth.saturating_add(1))
     }
@@ -130,8 +130,10 @@ mod tests {
     #[test]
     fn paths_are_joined_and_cleaned() {
         for (directory, path, expected) in [
-            ("", "a.conf", "a.conf"),
-            ("", "./a.conf", "a.conf"),
+            (".", "a.conf", "a.conf"),
+            (".", "./a.conf", "a.conf"),
+            (".", "/a.conf", "a.conf"),
+            (".", "", "."),
             ("", "", "."),
             ("conf", "a.conf", "conf/a.conf"),
             ("conf", "../a.conf", "a.conf"),

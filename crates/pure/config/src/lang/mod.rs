@@ -3,6 +3,7 @@
 pub mod diagnostics;
 mod includes;
 mod lexer;
+mod literals;
 mod parser;
 mod scan;
 pub mod tokens;

@@ -4,7 +4,7 @@ use super::authorization::Permissions;
 use super::decode::{Decoded, Decoder};
 use super::users::Users;
 use super::{Options, nkey, off};
-use crate::lang::{Node, Text, Value};
+use crate::lang::{At, Node, Text, Value};
 use crate::quote::quoted;
 use crate::table::{Block, Status, find};
 
@@ -52,7 +52,7 @@ impl Decoder<'_> {
                     let name = self.text(element)?;
                     if name == GLOBAL {
                         self.reserved(element);
-                    } else if options.accounts.iter().any(|account| account.name == name) {
+                    } else if !self.names.accounts.insert(name.clone()) {
                         self.error(&element.at, format!("Duplicate Account Entry: {name}"));
                     } else {
                         options.accounts.push(Account { name, ..Account::default() });
@@ -63,7 +63,6 @@ impl Decoder<'_> {
                 for (key, entry) in map.iter() {
                     self.account(options, key, entry)?;
                 }
-                self.check_single_user(options, node);
             }
             // Other values define no account, as scripts rely on.
             _ => {}
@@ -75,16 +74,14 @@ impl Decoder<'_> {
         self.error(&node.at, format!("{} is a Reserved Account", quoted(GLOBAL)));
     }
 
-    fn check_single_user(&mut self, options: &Options, node: &Node) {
+    /// Users of accounts exclude the single user and the token of `authorization`.
+    fn check_single_user(&mut self, options: &Options, at: &At) {
         let authorization = &options.authorization;
-        if authorization.users.is_empty() && authorization.nkeys.is_empty() {
-            return;
-        }
         if !authorization.username.is_empty() {
-            self.error(&node.at, "Can not have a single user/pass and accounts");
+            self.error(at, "Can not have a single user/pass and accounts");
         }
         if !authorization.token.is_empty() {
-            self.error(&node.at, "Can not have a token and accounts");
+            self.error(at, "Can not have a token and accounts");
         }
     }
 
@@ -127,11 +124,16 @@ impl Decoder<'_> {
                 _ => self.not_supported(key, entry, row),
             }
         }
+        if !users.users.is_empty() || !users.nkeys.is_empty() {
+            self.check_single_user(options, users_at);
+        }
         users.complete(&account.name, account.default_permissions.as_ref());
         self.add_users(&mut options.authorization, users, users_at);
-        match options.accounts.iter_mut().find(|other| other.name == account.name) {
-            Some(other) => *other = account,
-            None => options.accounts.push(account),
+        if self.names.accounts.insert(account.name.clone()) {
+            options.accounts.push(account);
+        } else if let Some(other) = options.accounts.iter_mut().find(|other| other.name == account.name) {
+            // `accounts` stands twice, in different letter case: the later one counts.
+            *other = account;
         }
         Ok(())
     }

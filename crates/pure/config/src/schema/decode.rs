@@ -1,5 +1,6 @@
 //! From parsed values to typed ones, collecting errors and warnings.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Place, duration};
@@ -30,11 +31,21 @@ pub(crate) struct Decoder<'a> {
     files: &'a Files,
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Names that must be unique in the whole configuration.
+    pub(super) names: Names,
+}
+
+/// Names seen so far.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) accounts: BTreeSet<String>,
+    pub(super) users: BTreeSet<String>,
+    pub(super) nkeys: BTreeSet<String>,
 }
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(files: &'a Files) -> Self {
-        Decoder { files, errors: Vec::new(), warnings: Vec::new() }
+        Decoder { files, errors: Vec::new(), warnings: Vec::new(), names: Names::default() }
     }
 
     /// The place of a value as messages and the edge name it.

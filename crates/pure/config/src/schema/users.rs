@@ -95,8 +95,10 @@ impl Decoder<'_> {
     ) -> Decoded<()> {
         let users =
             own_users || !options.authorization.users.is_empty() || !options.authorization.nkeys.is_empty();
-        let single = !read.username.is_empty() || !read.password.is_empty();
-        let why = match (single, !read.token.is_empty(), users) {
+        let token = !read.token.is_empty();
+        // Beside users a password without a user counts for nothing.
+        let why = match (!read.username.is_empty(), token, users) {
+            _ if token && !read.password.is_empty() => "Cannot have a user/pass and token",
             (true, true, _) => "Cannot have a user/pass and token",
             (true, _, true) => "Can not have a single user/pass and a users array",
             (_, true, true) => "Can not have a token and a users array",
@@ -107,19 +109,15 @@ impl Decoder<'_> {
 
     /// Adds users to those of the whole configuration; names and keys are unique in it.
     pub(super) fn add_users(&mut self, target: &mut Authorization, users: Users, at: &At) {
-        let mut names: std::collections::BTreeSet<String> =
-            target.users.iter().map(|user| user.username.clone()).collect();
         for user in users.users {
-            if names.insert(user.username.clone()) {
+            if self.names.users.insert(user.username.clone()) {
                 target.users.push(user);
             } else {
                 self.error(at, format!("Duplicate user {} detected", quoted(&user.username)));
             }
         }
-        let mut keys: std::collections::BTreeSet<String> =
-            target.nkeys.iter().map(|user| user.nkey.clone()).collect();
         for user in users.nkeys {
-            if keys.insert(user.nkey.clone()) {
+            if self.names.nkeys.insert(user.nkey.clone()) {
                 target.nkeys.push(user);
             } else {
                 self.error(at, format!("Duplicate nkey {} detected", quoted(&user.nkey)));
