@@ -18,14 +18,22 @@ pub(super) fn is_off(key: &str, value: &Value) -> bool {
         }
         ("prof_port" | "prof_block_rate", value) => *value == Value::Integer(0),
         ("default_sentinel", Value::String(text)) => text.bytes().is_empty(),
-        ("resolver" | "msg_trace", _) => false,
-        (_, Value::Array(nodes)) => nodes.is_empty(),
+        (
+            "operator" | "trusted_keys" | "resolver_pinned_accounts" | "exports" | "imports",
+            Value::Array(nodes),
+        ) => nodes.is_empty(),
+        (
+            "mappings" | "proxies" | "resolver_preload" | "resolver_tls" | "default_js_domain",
+            Value::Map(map),
+        ) => map.is_empty(),
         // A listener without a port, and with nothing but the address for one, does not listen.
-        (_, Value::Map(map)) => map.iter().all(|(key, node)| match key.to_text().to_lowercase().as_str() {
-            "port" => node.value == Value::Integer(0),
-            "host" | "net" => matches!(node.value, Value::String(_)),
-            _ => false,
-        }),
+        ("cluster" | "gateway" | "leafnodes" | "websocket" | "mqtt", Value::Map(map)) => {
+            map.iter().all(|(key, node)| match key.to_text().to_lowercase().as_str() {
+                "port" => node.value == Value::Integer(0),
+                "host" | "net" => matches!(node.value, Value::String(_)),
+                _ => false,
+            })
+        }
         _ => false,
     }
 }

@@ -273,6 +273,8 @@ fn features_that_do_not_exist_are_refused_where_they_stand() {
         ("ws {port: 1}", "t.conf:1:0", "ws"),
         ("mqtt {port: 1}", "t.conf:1:0", "mqtt"),
         ("mappings {a: b}", "t.conf:1:0", "mappings"),
+        ("leafnodes: []", "t.conf:1:0", "leafnodes"),
+        ("operator {}", "t.conf:1:0", "operator"),
         ("operator: x", "t.conf:1:0", "operator"),
         ("trusted: [x]", "t.conf:1:0", "trusted"),
         ("resolver: MEM", "t.conf:1:0", "resolver"),
