@@ -16,7 +16,7 @@ use midge_wire::info::Info;
 
 use crate::account::Accounts;
 use crate::conn::ClientConn;
-use crate::peer::{Details, Order, Peer};
+use crate::peer::{Order, Peer};
 use crate::reason::Reason;
 use crate::settings::Settings;
 use crate::subscription::Subscription;
@@ -45,6 +45,9 @@ pub mod counter {
     pub const LEN: usize = 9;
 }
 
+/// The API level that the reference server announces, with or without JetStream.
+const API_LEVEL: u64 = 5;
+
 /// Subscriptions that the list of closed connections keeps in all; the oldest connections lose theirs first.
 const MAX_CLOSED_SUBSCRIPTIONS: usize = 100_000;
 
@@ -66,7 +69,7 @@ struct ClosedRing {
     list: VecDeque<Arc<ClosedConn>>,
     /// Connections at the front whose subscriptions were dropped, and subscriptions kept by the others.
     kept_subscriptions: usize,
-    total: u64,
+    by_reason: BTreeMap<Reason, u64>,
 }
 
 /// See the module.
@@ -158,7 +161,7 @@ impl Broker {
         self.open.fetch_sub(1, Ordering::AcqRel);
         let max = self.settings().max_closed_clients;
         let mut ring = self.closed.lock();
-        ring.total += 1;
+        *ring.by_reason.entry(reason).or_insert(0) += 1;
         if max == 0 {
             return;
         }
@@ -197,9 +200,9 @@ impl Broker {
         self.closed.lock().list.iter().cloned().collect()
     }
 
-    /// Connections closed so far, those forgotten included.
-    pub fn closed_total(&self) -> u64 {
-        self.closed.lock().total
+    /// Connections closed so far by reason, those forgotten included.
+    pub fn closed_counts(&self) -> Vec<(Reason, u64)> {
+        self.closed.lock().by_reason.iter().map(|(reason, n)| (*reason, *n)).collect()
     }
 
     /// Replaces the permissions of a live connection: publishing follows at once, subscriptions that are no longer
@@ -288,16 +291,11 @@ impl Broker {
             client_id: peer.cid,
             client_ip: peer.addr.map_or_else(String::new, |a| a.ip().to_string()),
             ldm: self.is_lame_duck(),
-            api_lvl: 0,
+            api_lvl: API_LEVEL,
             xkey: identity.xkey.clone(),
             midge: identity.midge_version.clone(),
             ..Info::default()
         }
-    }
-
-    /// Counts and details for monitoring: every open connection with its details.
-    pub fn describe(&self, peer: &Peer) -> Details {
-        peer.with_details(|details| details.clone())
     }
 }
 

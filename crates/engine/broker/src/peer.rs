@@ -33,7 +33,7 @@ pub trait Flush: Send + Sync {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFacts {
     /// `1.2` or `1.3`.
-    pub version: String,
+    pub version: &'static str,
     /// The cipher suite's name.
     pub cipher: String,
     /// Whether the handshake came before INFO.
@@ -213,6 +213,11 @@ impl Peer {
         self.tracks_responses.store(table.is_some(), Ordering::Release);
         *self.responses.lock() = table;
         *self.permissions.lock() = permissions;
+    }
+
+    /// The current permissions; `None` allows everything.
+    pub fn permissions(&self) -> Option<Arc<Permissions>> {
+        self.permissions.lock().clone()
     }
 
     /// Whether a delivery passes the deny list.

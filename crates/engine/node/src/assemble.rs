@@ -1,5 +1,6 @@
 //! From options to a node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use midge_auth::decide::{Complaint, Setting, Users};
@@ -10,23 +11,18 @@ use midge_broker::settings::{Identity, Settings};
 use midge_config::Options;
 use midge_config::schema::{Port, WriteTimeout};
 use midge_stdx::clock::Now;
-use midge_stdx::entropy::Entropy;
+use midge_sync::atomic::AtomicBool;
+use midge_sync::ordlock::Mutex;
+use midge_sync::rank;
+use midge_sync::snapshot::Snapshot;
+
+use crate::observe::MonitoringFacts;
+use crate::ports::{Host, Ports};
 
 /// The version whose behaviour this server has; clients and tools gate features on it.
 pub const COMPAT_VERSION: &str = "2.15.1";
 
-/// What a node needs of the world.
-pub struct Ports {
-    /// Unpredictable bytes for keys and nonces.
-    pub secrets: Box<dyn Entropy>,
-    /// Threads that count.
-    pub shards: usize,
-    /// This implementation's own version.
-    pub midge_version: String,
-}
-
 /// A node: what all listeners and all observers of one server share.
-#[derive(Debug)]
 pub struct Node {
     /// Connections, accounts, routing.
     pub broker: Arc<Broker>,
@@ -34,10 +30,16 @@ pub struct Node {
     pub options: Options,
     /// When it was made.
     pub started: Now,
+    /// Whether its listeners accept.
+    pub ready: AtomicBool,
+    /// Ports bound for monitoring.
+    pub monitoring: Snapshot<MonitoringFacts>,
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) http_requests: Mutex<{ rank::LEAF }, BTreeMap<String, u64>>,
 }
 
 /// Makes a node. Errors are the operator's: entries of the configuration that cannot be used.
-pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Node, String> {
+pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node>, String> {
     let key = KeyPair::generate(KeyKind::Server, ports.secrets.as_mut());
     let server_id = key.public();
     let name = &options.server.server_name;
@@ -88,7 +90,17 @@ pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Node, St
     let accounts = Accounts::new(system, &configured, ports.shards);
     let broker = Broker::new(settings, users, accounts, ports.secrets, ports.shards);
     broker.set_tracing(options.logging.trace);
-    Ok(Node { broker, options, started: now })
+    let node = Arc::new(Node {
+        broker,
+        options,
+        started: now,
+        ready: AtomicBool::new(false),
+        monitoring: Snapshot::new(MonitoringFacts::default()),
+        host: ports.host,
+        http_requests: Mutex::new(BTreeMap::new()),
+    });
+    crate::user_info::install(&node);
+    Ok(node)
 }
 
 fn settings(options: &Options, identity: Identity) -> Settings {
@@ -121,5 +133,11 @@ fn settings(options: &Options, identity: Identity) -> Settings {
         tls_verify: tls.is_some_and(|tls| tls.verify),
         tls_map: tls.is_some_and(|tls| tls.verify_and_map),
         max_traced_msg_len: size(options.logging.max_traced_msg_len),
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("broker", &self.broker).finish_non_exhaustive()
     }
 }

@@ -12,5 +12,10 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod observe;
+mod ports;
+mod user_info;
 
-pub use assemble::{Node, Ports, assemble};
+pub use assemble::{COMPAT_VERSION, Node, assemble};
+pub use observe::MonitoringFacts;
+pub use ports::{Host, Ports, Usage};
