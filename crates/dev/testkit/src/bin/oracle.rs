@@ -142,7 +142,7 @@ fn read_scripts(request: &Request) -> Result<Vec<(PathBuf, Script)>> {
         }
     }
     scripts.sort_by(|left, right| left.0.cmp(&right.0));
-    ensure!(!scripts.is_empty(), "no script is chosen");
+    ensure!(!scripts.is_empty() || request.only.as_deref() == Some("corpus"), "no script is chosen");
     Ok(scripts)
 }
 
@@ -214,7 +214,8 @@ async fn check_corpus(request: &Request, scratch: &Path) -> Result<bool> {
     let explained: Vec<String> =
         register.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect();
     let explained = if request.reference == request.server { Vec::new() } else { explained };
-    let verdicts = corpus(&request.reference, &request.server, scratch, dir, &explained).await?;
+    let verdicts =
+        corpus((&request.reference, &request.server), scratch, dir, &explained, request.jobs).await?;
     let mut wrong = 0;
     for (name, verdict) in &verdicts {
         if let Verdict::Different(report) = verdict {

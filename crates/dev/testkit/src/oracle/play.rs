@@ -486,7 +486,7 @@ fn essential_lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Arguments to check a configuration file, run beside it; its exit code and what it printed.
+/// Checks a configuration file, run beside it: the exit code, and what was printed as a set of lines.
 pub async fn check_config(
     program: &Path,
     scratch: &Path,
@@ -500,5 +500,8 @@ pub async fn check_config(
     };
     let output = output?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok((output.status.code().unwrap_or(-1), essential_lines(&text).map(str::to_owned).collect()))
+    let text = text.strip_prefix("nats-server: ").unwrap_or(&text);
+    let mut lines: Vec<String> = essential_lines(text).map(str::to_owned).collect();
+    lines.sort();
+    Ok((output.status.code().unwrap_or(-1), lines))
 }
