@@ -20,7 +20,7 @@ fn main() {
     match midge_config::configure(&arguments, &Files, &identity) {
         Command::Run(options) => {
             let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            rt.block_on(midge_server::run::run(*options)).unwrap();
+            rt.block_on(async { let s = midge_server::Builder::from_options(*options).start().await.unwrap(); s.wait().await; Ok::<(),String>(()) }).unwrap();
         }
         other => panic!("{other:?}"),
     }

@@ -74,7 +74,7 @@ async fn client(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, owner:
     let machine = broker.accept(Some(addr), owner.index, clock::now());
     let transport = Transport::plain(stream);
     if let Transport::Plain(_, socket) = &transport {
-        let hook = PlainHook { socket: socket.clone(), wakeup: wakeup.clone(), owner };
+        let hook = PlainHook { socket: Arc::downgrade(socket), wakeup: wakeup.clone(), owner };
         machine.peer().attach(Box::new(hook));
     }
     start(Connection::new(machine, transport, wakeup)).await;

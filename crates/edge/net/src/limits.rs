@@ -26,6 +26,9 @@ pub const WRITE_SLICES: usize = 64;
 /// Connections accepted and not yet taken by their shard; accepting waits when a shard is this far behind.
 pub const ACCEPT_QUEUE: usize = 1024;
 
+/// Threads of each shard for slow hashing; further hashes wait.
+pub const BLOCKING_THREADS: usize = 2;
+
 /// Connections that the system may queue for accept.
 pub const LISTEN_BACKLOG: u32 = 4096;
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::BytesMut;
@@ -13,7 +14,7 @@ use midge_broker::peer::Peer;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::limits::{ACCEPT_QUEUE, INLINE_QUEUES, INLINE_TIME, READ_BUFFER};
+use crate::limits::{ACCEPT_QUEUE, BLOCKING_THREADS, INLINE_QUEUES, INLINE_TIME, READ_BUFFER};
 
 /// What the tasks of one thread share, one at a time and never across an await.
 pub struct Local {
@@ -87,7 +88,13 @@ pub struct Shard {
     idle: Arc<AtomicBool>,
 }
 
-struct Spawn(Box<dyn FnOnce() -> Task + Send>);
+/// What a shard is told.
+enum Spawn {
+    /// Run this.
+    Task(Box<dyn FnOnce() -> Task + Send>),
+    /// Take no more tasks, and end when those that run have ended.
+    Stop,
+}
 
 impl std::fmt::Debug for Spawn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -120,7 +127,7 @@ impl Shard {
                 owner.load.fetch_sub(1, Ordering::Relaxed);
             })
         };
-        if self.spawn.send(Spawn(Box::new(make))).await.is_err() {
+        if self.spawn.send(Spawn::Task(Box::new(make))).await.is_err() {
             self.load.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -130,7 +137,7 @@ impl Shard {
 #[derive(Debug)]
 pub struct Shards {
     list: Vec<Arc<Shard>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Shards {
@@ -145,6 +152,7 @@ impl Shards {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(8)
+                .max_blocking_threads(BLOCKING_THREADS)
                 .on_thread_park(move || parked.store(true, Ordering::Relaxed))
                 .on_thread_unpark(move || unparked.store(false, Ordering::Relaxed))
                 .build()?;
@@ -157,7 +165,7 @@ impl Shards {
             threads.push(thread);
             list.push(Arc::new(Shard { index, spawn, load: AtomicUsize::new(0), idle }));
         }
-        Ok(Shards { list, threads })
+        Ok(Shards { list, threads: Mutex::new(threads) })
     }
 
     /// Every shard, by number.
@@ -170,10 +178,14 @@ impl Shards {
         self.list.iter().min_by_key(|s| s.load())
     }
 
-    /// Ends the threads once their tasks have ended; waits for them.
-    pub fn join(self) {
-        drop(self.list);
-        for thread in self.threads {
+    /// Ends the threads once their tasks have ended, and waits for them; blocks.
+    pub fn join(&self) {
+        for shard in &self.list {
+            // A shard that is gone needs no telling.
+            let _ = shard.spawn.blocking_send(Spawn::Stop);
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a shard thread panicked");
             }
@@ -187,10 +199,10 @@ async fn serve(mut tasks: mpsc::Receiver<Spawn>) {
     loop {
         tokio::select! {
             task = tasks.recv() => match task {
-                Some(Spawn(make)) => {
+                Some(Spawn::Task(make)) => {
                     running.spawn(make());
                 }
-                None => break,
+                Some(Spawn::Stop) | None => break,
             },
             Some(ended) = running.join_next() => {
                 if ended.is_err() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use midge_broker::outbound::{Flight, Pool, Taken};
@@ -163,7 +163,8 @@ fn fail(peer: &Peer, flight: Flight, pool: &mut Pool, error: io::Error) -> Wrote
 
 /// The flush hook of a plain socket.
 pub(crate) struct PlainHook {
-    pub(crate) socket: Arc<OwnedWriteHalf>,
+    /// Weak, so that the socket closes with its task, however long others remember the connection.
+    pub(crate) socket: Weak<OwnedWriteHalf>,
     pub(crate) wakeup: Arc<Wakeup>,
     pub(crate) owner: Arc<Shard>,
 }
@@ -179,7 +180,8 @@ impl Flush for PlainHook {
             self.wakeup.raise();
             return;
         }
-        let wrote = write_plain(&self.socket, peer, pool, now);
+        let Some(socket) = self.socket.upgrade() else { return };
+        let wrote = write_plain(&socket, peer, pool, now);
         peer.release_publishers();
         match wrote {
             Wrote::Done => {}

@@ -126,6 +126,13 @@ impl Broker {
         self.settings.store(settings);
     }
 
+    /// Host and port for INFO, known once the listener is bound.
+    pub fn set_address(&self, (host, port): (String, u16)) {
+        let mut settings = Settings::clone(&self.settings());
+        (settings.host, settings.port) = (host, port);
+        self.set_settings(settings);
+    }
+
     /// The current users.
     pub fn users(&self) -> Arc<Users> {
         self.users.load()

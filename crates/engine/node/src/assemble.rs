@@ -84,9 +84,6 @@ pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node
             Complaint::Nkey { nkey, error } => tracing::error!("nkey \"{nkey}\": {error}"),
         }
     }
-    if users.has_plaintext_passwords() {
-        tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
-    }
     let accounts = Accounts::new(system, &configured, ports.shards);
     let broker = Broker::new(settings, users, accounts, ports.secrets, ports.shards);
     broker.set_tracing(options.logging.trace);

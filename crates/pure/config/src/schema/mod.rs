@@ -115,7 +115,7 @@ pub fn load(path: &str, source: &dyn Source) -> Result<Options, String> {
 }
 
 /// Puts the default where a value of zero asks for it.
-pub(crate) fn fill_defaults(options: &mut Options) {
+pub fn fill_defaults(options: &mut Options) {
     let Options { server, listen, limits: sizes, monitoring, .. } = options;
     if listen.host.is_empty() {
         listen.host = Listen::default().host;
