@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use midge_testkit::certificates::Certificates;
 use midge_testkit::oracle::{Stage, Transcript, Verdict, corpus, play, unified};
 use midge_testkit::script::{Script, parse};
+use midge_testkit::server::Server;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -77,6 +78,16 @@ async fn run() -> Result<bool> {
         scratch: scratch.join(name),
     };
     let stages = Arc::new((stage(&request.reference, "reference"), stage(&request.server, "server")));
+    for (stage, name) in [(&stages.0, "reference"), (&stages.1, "server")] {
+        // Otherwise every script would wait in vain for a server that cannot start at all.
+        let dir = stage.scratch.join("first");
+        std::fs::create_dir_all(&dir)?;
+        let started = Server::start(&stage.program, &dir, &[], &[]).await;
+        started
+            .with_context(|| format!("the {name} {} does not start", stage.program.display()))?
+            .kill()
+            .await?;
+    }
     let scripts = read_scripts(&request)?;
     let total = scripts.len();
     let mut failed = Vec::new();
