@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 /// JSON fields that never agree between two runs.
-const VOLATILE: [&str; 41] = [
+const VOLATILE: [&str; 42] = [
     "server_id",
     "git_commit",
     "go",
@@ -41,6 +41,7 @@ const VOLATILE: [&str; 41] = [
     "avg_fanout",
     "max_fanout",
     "seq",
+    "pending_bytes",
     "wait_time",
     "max_wait_time",
     "waits",
