@@ -1,27 +1,16 @@
-//! The midge command.
-use midge_config::{Command, Identity, Source};
+//! The midge command. Everything it does is in `midge_server::process`; the allocator is chosen here and nowhere else.
+#![forbid(unsafe_code)]
 
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Messages are allocated on one thread and freed on another, which this allocator handles well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-struct Files;
-impl Source for Files {
-    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        std::fs::read(path).map_err(|e| e.to_string())
-    }
-    fn env(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-}
-
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let identity = Identity { compat_version: "2.15.1".into(), midge_version: String::new() };
-    match midge_config::configure(&arguments, &Files, &identity) {
-        Command::Run(options) => {
-            let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            rt.block_on(async { let s = midge_server::Builder::from_options(*options).start().await.unwrap(); s.wait().await; Ok::<(),String>(()) }).unwrap();
-        }
-        other => panic!("{other:?}"),
-    }
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let path = arguments.next().unwrap_or_default();
+    let program = Path::new(&path).file_name().and_then(|name| name.to_str()).unwrap_or("midge").to_owned();
+    midge_server::process::run(&program, &arguments.collect::<Vec<_>>())
 }

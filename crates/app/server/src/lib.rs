@@ -21,6 +21,7 @@
 mod builder;
 mod files;
 mod lame_duck;
+mod send_signal;
 mod monitoring;
 mod server;
 mod usage;

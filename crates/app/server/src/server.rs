@@ -246,6 +246,13 @@ pub(crate) async fn bind(host: &str, port: Port) -> Result<TcpListener, String> 
         Ok(Some(addr)) => addr,
         Ok(None) | Err(_) => return Err(format!("lookup {host}: no such host")),
     };
+    // As with the reference server, the IPv4 wildcard takes clients over IPv6 too where the system can.
+    let both = SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), number);
+    if addr.ip() == IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
+        && let Ok(listener) = accept::listen(both)
+    {
+        return Ok(listener);
+    }
     accept::listen(addr).map_err(|error| {
         let text = error.to_string().to_lowercase();
         format!("bind: {}", text.split(" (os error").next().unwrap_or(&text))

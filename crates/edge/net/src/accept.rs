@@ -71,6 +71,8 @@ async fn client(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, owner:
     // Small answers must not wait for acknowledgements of earlier ones.
     let _ = stream.set_nodelay(true);
     let wakeup = Arc::new(Wakeup::default());
+    // A client over IPv4 has its IPv4 address, whichever way the listener takes it.
+    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
     let machine = broker.accept(Some(addr), owner.index, clock::now());
     let transport = Transport::plain(stream);
     if let Transport::Plain(_, socket) = &transport {
