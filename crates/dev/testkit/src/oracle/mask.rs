@@ -126,8 +126,8 @@ impl Mask {
     pub fn json(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                // midge may say more about itself under names of its own.
-                fields.retain(|name, _| !name.starts_with("midge"));
+                // midge may say more about itself under names of its own, and not every build knows its commit.
+                fields.retain(|name, _| !name.starts_with("midge") && name != "git_commit");
                 for (name, value) in fields.iter_mut() {
                     let volatile = VOLATILE.contains(&name.as_str()) || self.fields.contains(name);
                     let zero_time = value.as_str() == Some("0001-01-01T00:00:00Z");

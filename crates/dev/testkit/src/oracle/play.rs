@@ -160,7 +160,7 @@ impl Player<'_> {
             Action::LogWait(pattern) => self.wait_for_log(pattern, &step.text).await?,
             Action::LogLines(pattern) => {
                 let pattern = Regex::new(&self.expand(pattern))?;
-                for line in self.log_text().lines().filter(|line| pattern.is_match(line)) {
+                for line in essential_lines(&self.log_text()).iter().filter(|line| pattern.is_match(line)) {
                     let line = self.mask.text(line);
                     self.transcript.saw(&line);
                 }
@@ -476,14 +476,20 @@ fn shown_message(mask: &Mask, head: &[u8], payload: &[u8]) -> String {
     format!("{} | {}", escape(head), escape(payload))
 }
 
-/// Lines that both servers must print. midge draws an excerpt below a configuration error, which is indented or numbered.
-fn essential_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| {
-        let drawn = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        let indented = line.len() != drawn.len();
-        let excerpt = indented && drawn.starts_with(['|', '-', ':', '=', '╭', '╰', '│', '.']);
-        !line.is_empty() && !excerpt
-    })
+/// Lines that both servers must print. Below a configuration error midge draws an excerpt of the file: right below an error of the
+/// language, and in paragraphs of their own below errors of options. It also names its own version.
+fn essential_lines(text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, paragraph) in text.split("\n\n").enumerate() {
+        let drawn = paragraph.lines().position(|line| line.trim_start().starts_with("--> "));
+        match drawn {
+            Some(start) if number == 0 => lines.extend(paragraph.lines().take(start)),
+            Some(_) => {}
+            None => lines.extend(paragraph.lines()),
+        }
+    }
+    lines.retain(|line| !line.is_empty() && !line.contains("[INF]   Midge: "));
+    lines.into_iter().map(str::to_owned).collect()
 }
 
 /// Checks a configuration file, run beside it: the exit code, and what was printed as a set of lines.
@@ -501,7 +507,21 @@ pub async fn check_config(
     let output = output?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let text = text.strip_prefix("nats-server: ").unwrap_or(&text);
-    let mut lines: Vec<String> = essential_lines(text).map(str::to_owned).collect();
+    let mut lines = essential_lines(text);
     lines.sort();
     Ok((output.status.code().unwrap_or(-1), lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::essential_lines;
+
+    #[test]
+    fn an_excerpt_is_left_out() {
+        let text =
+            "a.conf:1:0: wrong\n\nwrong\n --> a.conf:1:1\n  |\n1 | x\n  | ^\n\nb.conf:2:0: wrong too\n";
+        assert_eq!(essential_lines(text), ["a.conf:1:0: wrong", "b.conf:2:0: wrong too"]);
+        let text = "Parse error\n --> a.conf:1:1\n  |\n1 | = x\n  | ^\n";
+        assert_eq!(essential_lines(text), ["Parse error"]);
+    }
 }
