@@ -1,1 +1,0 @@
-//! Whole-server runs beside the reference server, and instruction counts.

@@ -1,0 +1,83 @@
+//! Whole-server runs: midge beside the released reference server, on the same machine, in turns.
+//!
+//! ```text
+//!   rows ─▶ for each round: start reference, run, stop; start midge, run, stop ─▶ medians, best, floors ─▶ table
+//! ```
+//!
+//! Server cost is CPU time of all its threads per delivered message, read in nanoseconds from the scheduler. Every run
+//! verifies that all messages arrived, and in order. The servers' paths come from `MIDGE_BENCH_GO` and
+//! `MIDGE_BENCH_MIDGE`; `cargo xtask bench core` sets them.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
+
+mod client;
+mod load;
+mod report;
+mod rows;
+mod server;
+
+use std::process::ExitCode;
+
+/// What the command line asks for.
+struct Arguments {
+    rounds: usize,
+    only: String,
+    document: Option<String>,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut parsed = Arguments { rounds: 5, only: String::new(), document: None };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "core" => {}
+            "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
+            "--only" => parsed.only = value()?,
+            "--document" => parsed.document = Some(value()?),
+            other => {
+                return Err(format!(
+                    "unknown argument {other}: core [--rounds N] [--only TEXT] [--document FILE]"
+                ));
+            }
+        }
+    }
+    Ok(parsed)
+}
+
+fn run() -> Result<bool, String> {
+    let arguments = arguments()?;
+    let programs = server::Programs::from_environment()?;
+    client::raise_open_files();
+    let mut results = Vec::new();
+    for row in rows::all().into_iter().filter(|row| row.name.contains(&arguments.only)) {
+        let mut samples = Vec::new();
+        for round in 0..arguments.rounds {
+            let reference = (row.run)(&programs.reference, None).map_err(|e| format!("{}: {e}", row.name))?;
+            let midge = (row.run)(&programs.midge, Some(&reference)).map_err(|e| format!("{}: {e}", row.name))?;
+            eprintln!("{} {}/{}: {reference} | {midge}", row.name, round + 1, arguments.rounds);
+            samples.push((reference, midge));
+        }
+        results.push(report::Result::new(&row, &samples));
+    }
+    let table = report::table(&results);
+    println!("{table}");
+    if let Some(path) = &arguments.document {
+        report::write_document(path, &table, arguments.rounds)?;
+    }
+    Ok(results.iter().all(report::Result::holds))
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("some floors do not hold");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
