@@ -12,8 +12,10 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::conn::Connection;
+use crate::establish::{self, OpeningHook, ReadAhead, SharedHook};
 use crate::limits::{ACCEPT_PAUSE, LISTEN_BACKLOG, PIPE_BUFFER};
 use crate::shard::{self, Shard, Shards};
+use crate::tls::ServerTls;
 use crate::transport::{OwnedHook, PlainHook, Transport};
 use crate::wakeup::Wakeup;
 
@@ -31,8 +33,38 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts clients until `stop` turns true. When descriptors run out, accepting pauses and the operator is told.
-pub async fn serve(listener: TcpListener, broker: Arc<Broker>, shards: Arc<Shards>, mut stop: watch::Receiver<bool>) {
+/// Accepts clients in clear text until `stop` turns true. When descriptors run out, accepting pauses and the operator
+/// is told.
+pub async fn serve(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    shards: Arc<Shards>,
+    stop: watch::Receiver<bool>,
+) {
+    serve_clients(listener, broker, shards, None, stop).await;
+}
+
+/// Like [`serve`], with TLS as its options say.
+pub async fn serve_tls(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    shards: Arc<Shards>,
+    tls: Arc<ServerTls>,
+    stop: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = serve_clients(listener, broker, shards, Some(tls.clone()), stop) => {}
+        () = tls.report_refused() => {}
+    }
+}
+
+async fn serve_clients(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    shards: Arc<Shards>,
+    tls: Option<Arc<ServerTls>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pause = ACCEPT_PAUSE.0;
     loop {
         let accepted = tokio::select! {
@@ -42,7 +74,7 @@ pub async fn serve(listener: TcpListener, broker: Arc<Broker>, shards: Arc<Shard
         match accepted {
             Ok((stream, addr)) => {
                 pause = ACCEPT_PAUSE.0;
-                place(stream, addr, broker.clone(), &shards).await;
+                place(stream, addr, broker.clone(), &shards, tls.clone()).await;
             }
             Err(error) => {
                 tracing::error!("Temporary Client Accept Error ({error}), sleeping {}ms", pause.as_millis());
@@ -53,7 +85,13 @@ pub async fn serve(listener: TcpListener, broker: Arc<Broker>, shards: Arc<Shard
     }
 }
 
-async fn place(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, shards: &Shards) {
+async fn place(
+    stream: TcpStream,
+    addr: SocketAddr,
+    broker: Arc<Broker>,
+    shards: &Shards,
+    tls: Option<Arc<ServerTls>>,
+) {
     let Some(shard) = shards.least_loaded() else { return };
     // The socket moves to the poller of its shard.
     let Ok(stream) = stream.into_std() else { return };
@@ -61,7 +99,10 @@ async fn place(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, shards:
     shard
         .spawn(move || async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
-                client(stream, addr, broker, owner).await;
+                match tls {
+                    Some(tls) => tls_client(stream, addr, broker, owner, &tls).await,
+                    None => client(stream, addr, broker, owner).await,
+                }
             }
         })
         .await;
@@ -82,6 +123,29 @@ async fn client(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, owner:
     start(Connection::new(machine, transport, wakeup)).await;
 }
 
+async fn tls_client(
+    stream: TcpStream,
+    addr: SocketAddr,
+    broker: Arc<Broker>,
+    owner: Arc<Shard>,
+    tls: &ServerTls,
+) {
+    let _ = stream.set_nodelay(true);
+    let wakeup = Arc::new(Wakeup::default());
+    let machine = broker.accept(Some(addr), owner.index, clock::now());
+    let hook = OpeningHook::new(wakeup.clone());
+    machine.peer().attach(Box::new(SharedHook(hook.clone())));
+    let waker = wakeup.clone();
+    let clear = move |stream| {
+        let transport = Transport::plain(stream);
+        if let Transport::Plain(_, socket) = &transport {
+            hook.open(PlainHook { socket: Arc::downgrade(socket), wakeup: waker, owner });
+        }
+        transport
+    };
+    establish::establish(stream, machine, wakeup, tls, clear).await;
+}
+
 /// Greets a connection whose transport is ready, and serves it.
 async fn start(mut connection: Connection) {
     let flow = shard::with(|local| {
@@ -99,8 +163,26 @@ async fn start(mut connection: Connection) {
     }
 }
 
-/// A client connection without a socket: its task runs on a shard, the caller gets the other end of the pipe.
+/// A client connection without a socket: its task runs on a shard, the caller gets the other end of the pipe. `None`
+/// when there is no shard.
 pub async fn in_process(broker: Arc<Broker>, shards: &Shards) -> Option<tokio::io::DuplexStream> {
+    pipe(broker, shards, None).await
+}
+
+/// Like [`in_process`]; the client may begin a TLS handshake where it would send CONNECT.
+pub async fn in_process_tls(
+    broker: Arc<Broker>,
+    shards: &Shards,
+    tls: Arc<ServerTls>,
+) -> Option<tokio::io::DuplexStream> {
+    pipe(broker, shards, Some(tls)).await
+}
+
+async fn pipe(
+    broker: Arc<Broker>,
+    shards: &Shards,
+    tls: Option<Arc<ServerTls>>,
+) -> Option<tokio::io::DuplexStream> {
     let (ours, theirs) = tokio::io::duplex(PIPE_BUFFER);
     let shard = shards.least_loaded()?;
     let index = shard.index;
@@ -109,7 +191,11 @@ pub async fn in_process(broker: Arc<Broker>, shards: &Shards) -> Option<tokio::i
             let wakeup = Arc::new(Wakeup::default());
             let machine = broker.accept(None, index, clock::now());
             machine.peer().attach(Box::new(OwnedHook { wakeup: wakeup.clone() }));
-            start(Connection::new(machine, Transport::owned(Box::new(ours)), wakeup)).await;
+            let Some(tls) = tls else {
+                return start(Connection::new(machine, Transport::owned(Box::new(ours)), wakeup)).await;
+            };
+            let clear = |stream| Transport::owned(Box::new(stream));
+            establish::establish(ReadAhead::new(ours), machine, wakeup, &tls, clear).await;
         })
         .await;
     Some(theirs)

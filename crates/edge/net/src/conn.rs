@@ -63,13 +63,13 @@ impl Connection {
     }
 
     /// Serves the connection until it ends, then tears it down.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let reason = poll_fn(|cx| self.poll(cx)).await;
         self.finish(reason).await;
     }
 
     /// The last flush, then the end.
-    pub(crate) async fn finish(mut self, reason: Reason) {
+    pub(crate) async fn finish(&mut self, reason: Reason) {
         let peer = self.machine.peer().clone();
         peer.queue().close(reason);
         if peer.closed().is_some_and(Reason::flushes) {
@@ -85,7 +85,10 @@ impl Connection {
                     _ => Poll::Ready(()),
                 }
             });
-            let _ = tokio::time::timeout(FINAL_FLUSH, flush).await;
+            if tokio::time::timeout(FINAL_FLUSH, flush).await.is_ok() {
+                let shutdown = poll_fn(|cx| self.transport.poll_shutdown(cx));
+                let _ = tokio::time::timeout(FINAL_FLUSH, shutdown).await;
+            }
         }
         shard::with(|local| {
             local.batch.begin(clock::now());
@@ -115,6 +118,13 @@ impl Connection {
             next = self.read(cx);
             if matches!(next, Next::Wait) {
                 break;
+            }
+        }
+        // A password check that this input began has to know whom to wake.
+        if self.work.is_some() && !matches!(next, Next::Close(_)) {
+            next = self.poll_work(cx);
+            if self.work.is_none() {
+                cx.waker().wake_by_ref();
             }
         }
         // An owned stream is written by this task alone, so what its own input caused is written now.

@@ -38,4 +38,27 @@ pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Durat
 /// Bytes each way that an in-process connection buffers.
 pub const PIPE_BUFFER: usize = 64 * 1024;
 
+/// Encrypted bytes that one read may bring; each thread has one such buffer.
+pub const TLS_READ: usize = 64 * 1024;
+
+/// Bytes that a TLS connection encrypts before it waits for the socket.
+pub const TLS_WRITE: usize = 64 * 1024;
+
+/// TLS sessions that a listener remembers for resumption; the oldest are forgotten.
+pub const TLS_SESSIONS: usize = 1024;
+
+/// Tickets for resumption that a client gets.
+pub const TLS_TICKETS: usize = 1;
+
+/// The window in which handshakes are counted for the rate limit.
+pub const TLS_RATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long a TLS connection inside the process is given to begin its handshake where TLS comes first, before it gets
+/// INFO in clear text.
+pub const IN_PROCESS_TLS_FIRST: Duration = Duration::from_millis(50);
+
+/// Time for the handshake of a monitoring connection.
+pub const MONITORING_HANDSHAKE: Duration = Duration::from_secs(5);
+
 const _: () = assert!(LARGE_MESSAGE <= READ_BUFFER);
+const _: () = assert!(TLS_READ <= READ_BUFFER);

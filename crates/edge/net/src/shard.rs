@@ -36,7 +36,11 @@ impl Local {
     fn new(shard: usize) -> Self {
         let mut seed = [0; 8];
         crate::entropy::fill(&mut seed);
-        Local { batch: Batch::new(shard, u64::from_le_bytes(seed)), buffer: BytesMut::new(), dirty: Vec::new() }
+        Local {
+            batch: Batch::new(shard, u64::from_le_bytes(seed)),
+            buffer: BytesMut::new(),
+            dirty: Vec::new(),
+        }
     }
 
     /// Room for one read behind `leftover`, in the thread's buffer.
@@ -156,12 +160,10 @@ impl Shards {
                 .on_thread_park(move || parked.store(true, Ordering::Relaxed))
                 .on_thread_unpark(move || unparked.store(false, Ordering::Relaxed))
                 .build()?;
-            let thread = std::thread::Builder::new()
-                .name(format!("shard-{index}"))
-                .spawn(move || {
-                    LOCAL.set(Some(Local::new(index)));
-                    runtime.block_on(serve(tasks));
-                })?;
+            let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+                LOCAL.set(Some(Local::new(index)));
+                runtime.block_on(serve(tasks));
+            })?;
             threads.push(thread);
             list.push(Arc::new(Shard { index, spawn, load: AtomicUsize::new(0), idle }));
         }

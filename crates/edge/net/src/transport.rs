@@ -62,6 +62,14 @@ impl Transport {
         }
     }
 
+    /// Tells the peer of an owned stream that nothing follows; a socket in clear text is just closed.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Transport::Plain(..) => Poll::Ready(()),
+            Transport::Owned(stream, _) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
+        }
+    }
+
     /// Writes what is queued for the peer.
     pub(crate) fn write(&mut self, cx: &mut Context<'_>, peer: &Peer, pool: &mut Pool, now: Now) -> Wrote {
         match self {
@@ -138,7 +146,9 @@ fn write_owned(
                 _ => return Wrote::Done,
             }
         }
-        match Pin::new(&mut *stream).poll_write(cx, flight.front()) {
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        let n = flight.slices(&mut slices);
+        match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..n]) {
             Poll::Ready(Ok(0)) => return fail(peer, flight, pool, ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(written)) => {
                 flight.advance(written, pool);

@@ -32,15 +32,32 @@ impl ClientConn {
             self.nonce = data_encoding::BASE64URL_NOPAD.encode(&bytes);
             info.nonce.clone_from(&self.nonce);
         }
+        // Where TLS came first it was required, even if others may stay in clear text.
+        info.tls_required |= self.tls;
         batch.send(&self.peer, &encode::info(&info.to_json()));
-        let max = self.settings.max_connections;
-        if max < 0 || self.broker.connections() > max.unsigned_abs() {
-            batch.send(&self.peer, &encode::error(errors::MAX_CONNECTIONS));
-            tracing::error!("{} - {}", self.peer.label(), errors::MAX_CONNECTIONS);
-            return Flow::Close(Reason::MaxConnectionsExceeded);
+        if let Flow::Close(reason) = self.refuse_surplus(batch) {
+            return Flow::Close(reason);
         }
         tracing::debug!("{} - Client connection created", self.peer.label());
         Flow::Continue
+    }
+
+    /// A connection too many is told so and closed; for connections that are not greeted at once, so that they take no
+    /// handshake either.
+    pub fn refuse_surplus(&self, batch: &mut Batch) -> Flow {
+        let max = self.settings.max_connections;
+        if max >= 0 && self.broker.connections() <= max.unsigned_abs() {
+            return Flow::Continue;
+        }
+        batch.send(&self.peer, &encode::error(errors::MAX_CONNECTIONS));
+        tracing::error!("{} - {}", self.peer.label(), errors::MAX_CONNECTIONS);
+        Flow::Close(Reason::MaxConnectionsExceeded)
+    }
+
+    /// Too many TLS handshakes begin at the moment: the client is told so, and closed.
+    pub fn throttled(&self, batch: &mut Batch) -> Flow {
+        batch.send(&self.peer, &encode::error(errors::TLS_RATE));
+        Flow::Close(Reason::MaxConnectionsExceeded)
     }
 
     /// The transport is ready for CONNECT: the time for the login runs from now.

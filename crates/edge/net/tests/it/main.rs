@@ -1,0 +1,6 @@
+//! Connections over real sockets.
+
+mod certificates;
+mod events;
+mod server;
+mod tls;

@@ -1,0 +1,6 @@
+//! TLS on client connections.
+
+mod files;
+mod flow;
+mod identity;
+mod modes;
