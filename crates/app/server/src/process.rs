@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use midge_config::{Command, Identity, Options, Source};
 use midge_logs::Logs;
+use midge_net::tls::ServerTls;
 use midge_node::COMPAT_VERSION;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -77,7 +78,7 @@ fn fail(text: &str) -> ExitCode {
 /// What `-t` checks beyond the text: that certificates and keys can be loaded.
 fn check_files(options: &Options) -> Result<(), String> {
     match &options.tls {
-        Some(_) => Err(located(options, "TLS is not supported by this version of midge yet")),
+        Some(tls) => ServerTls::load(tls, options.allow_non_tls).map(|_| ()).map_err(|error| located(options, &error)),
         None => Ok(()),
     }
 }

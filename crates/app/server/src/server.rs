@@ -11,6 +11,7 @@ use midge_config::schema::Port;
 use midge_config::schema::authorization;
 use midge_net::entropy::SystemEntropy;
 use midge_net::shard::Shards;
+use midge_net::tls::ServerTls;
 use midge_net::{accept, clock};
 use midge_node::{Node, Ports, assemble};
 use tokio::net::TcpListener;
@@ -38,6 +39,9 @@ pub struct Server {
     /// True closes the client listener; the second one closes monitoring.
     stop_accepting: watch::Sender<bool>,
     stop_monitoring: watch::Sender<bool>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    /// Whether the client listener is open.
+    accepting: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     ports_file: Option<PortsFile>,
     ended: watch::Sender<bool>,
@@ -60,6 +64,10 @@ impl Server {
         let node = assemble(options, ports, now).map_err(StartError::Options)?;
         announce(&node, count);
         let options = &node.options;
+        let tls = match &options.tls {
+            Some(tls) => Some(Arc::new(ServerTls::load(tls, options.allow_non_tls).map_err(StartError::Tls)?)),
+            None => None,
+        };
         if !options.server.pid_file.is_empty() {
             files::write_pid(&options.server.pid_file).map_err(StartError::System)?;
         }
@@ -75,6 +83,8 @@ impl Server {
             monitor_addr: None,
             stop_accepting,
             stop_monitoring,
+            tls,
+            accepting: watch::channel(false).0,
             tasks: Vec::new(),
             ports_file: None,
             ended: watch::channel(false).0,
@@ -105,7 +115,15 @@ impl Server {
             tracing::info!("TLS {word} for client connections");
         }
         let (broker, shards) = (self.node.broker.clone(), self.shards.clone());
-        self.tasks.push(tokio::spawn(accept::serve(listener, broker, shards, stop)));
+        let (tls, accepting) = (self.tls.clone(), self.accepting.clone());
+        accepting.send_replace(true);
+        self.tasks.push(tokio::spawn(async move {
+            match tls {
+                Some(tls) => accept::serve_tls(listener, broker, shards, tls, stop).await,
+                None => accept::serve(listener, broker, shards, stop).await,
+            }
+            accepting.send_replace(false);
+        }));
         Ok(())
     }
 
@@ -183,6 +201,9 @@ impl Server {
         }
         tracing::info!("Entering lame duck mode, stop accepting new clients");
         self.stop_accepting.send_replace(true);
+        // Clients are told when no new one can come any more.
+        let mut accepting = self.accepting.subscribe();
+        let _ = accepting.wait_for(|accepting| !*accepting).await;
         if broker.enter_lame_duck().is_empty() {
             return;
         }

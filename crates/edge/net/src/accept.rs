@@ -96,31 +96,40 @@ async fn place(
     // The socket moves to the poller of its shard.
     let Ok(stream) = stream.into_std() else { return };
     let owner = shard.clone();
-    shard
-        .spawn(move || async move {
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                match tls {
-                    Some(tls) => tls_client(stream, addr, broker, owner, &tls).await,
-                    None => client(stream, addr, broker, owner).await,
+    // A client over IPv4 has its IPv4 address, whichever way the listener takes it.
+    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    // Two kinds of task, so that a connection in clear does not hold the room that a handshake needs.
+    match tls {
+        None => {
+            let task = move || async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    client(stream, addr, broker, owner).await;
                 }
-            }
-        })
-        .await;
+            };
+            shard.spawn(task).await;
+        }
+        Some(tls) => {
+            let task = move || async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    tls_client(stream, addr, broker, owner, &tls).await;
+                }
+            };
+            shard.spawn(task).await;
+        }
+    }
 }
 
 async fn client(stream: TcpStream, addr: SocketAddr, broker: Arc<Broker>, owner: Arc<Shard>) {
     // Small answers must not wait for acknowledgements of earlier ones.
     let _ = stream.set_nodelay(true);
     let wakeup = Arc::new(Wakeup::default());
-    // A client over IPv4 has its IPv4 address, whichever way the listener takes it.
-    let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
     let machine = broker.accept(Some(addr), owner.index, clock::now());
     let transport = Transport::plain(stream);
     if let Transport::Plain(_, socket) = &transport {
         let hook = PlainHook { socket: Arc::downgrade(socket), wakeup: wakeup.clone(), owner };
         machine.peer().attach(Box::new(hook));
     }
-    start(Connection::new(machine, transport, wakeup)).await;
+    start(Box::new(Connection::new(machine, transport, wakeup))).await;
 }
 
 async fn tls_client(
@@ -147,7 +156,7 @@ async fn tls_client(
 }
 
 /// Greets a connection whose transport is ready, and serves it.
-async fn start(mut connection: Connection) {
+async fn start(mut connection: Box<Connection>) {
     let flow = shard::with(|local| {
         local.batch.begin(clock::now());
         let flow = connection.machine.greet(&mut local.batch);
@@ -192,7 +201,8 @@ async fn pipe(
             let machine = broker.accept(None, index, clock::now());
             machine.peer().attach(Box::new(OwnedHook { wakeup: wakeup.clone() }));
             let Some(tls) = tls else {
-                return start(Connection::new(machine, Transport::owned(Box::new(ours)), wakeup)).await;
+                let transport = Transport::owned(Box::new(ours));
+                return start(Box::new(Connection::new(machine, transport, wakeup))).await;
             };
             let clear = |stream| Transport::owned(Box::new(stream));
             establish::establish(ReadAhead::new(ours), machine, wakeup, &tls, clear).await;

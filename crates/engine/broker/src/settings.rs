@@ -21,6 +21,15 @@ pub struct Identity {
     pub xkey: String,
 }
 
+/// What trace lines show of payloads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TraceSettings {
+    /// Bytes; 0 for all.
+    pub max_len: usize,
+    /// Of a message with headers nothing else.
+    pub headers_only: bool,
+}
+
 /// Limits, times and flags that every connection obeys.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,8 +75,8 @@ pub struct Settings {
     pub tls_verify: bool,
     /// Whether client certificates are mapped to users.
     pub tls_map: bool,
-    /// Bytes of a payload in trace lines; 0 for all.
-    pub max_traced_msg_len: usize,
+    /// What trace lines show of payloads.
+    pub trace: TraceSettings,
 }
 
 impl Default for Settings {
@@ -94,7 +103,7 @@ impl Default for Settings {
             tls_available: false,
             tls_verify: false,
             tls_map: false,
-            max_traced_msg_len: 0,
+            trace: TraceSettings::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use midge_auth::decide::{Complaint, Setting, Users};
 use midge_auth::nkey::{KeyKind, KeyPair};
 use midge_broker::account::{AccountLimits, Accounts, SYSTEM};
 use midge_broker::broker::Broker;
-use midge_broker::settings::{Identity, Settings};
+use midge_broker::settings::{Identity, Settings, TraceSettings};
 use midge_config::Options;
 use midge_config::schema::{Port, WriteTimeout};
 use midge_stdx::clock::Now;
@@ -41,6 +41,7 @@ pub struct Node {
 /// Makes a node. Errors are the operator's: entries of the configuration that cannot be used.
 pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node>, String> {
     let key = KeyPair::generate(KeyKind::Server, ports.secrets.as_mut());
+    let curve = KeyPair::generate(KeyKind::Curve, ports.secrets.as_mut());
     let server_id = key.public();
     let name = &options.server.server_name;
     let identity = Identity {
@@ -50,8 +51,7 @@ pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node
         midge_version: ports.midge_version.clone(),
         built_with: format!("midge{}", ports.midge_version),
         git_commit: String::new(),
-        // Only authorization callouts use it, and those do not exist yet.
-        xkey: String::new(),
+        xkey: curve.public(),
     };
     let settings = settings(&options, identity);
     let system = if options.server.no_system_account {
@@ -129,7 +129,10 @@ fn settings(options: &Options, identity: Identity) -> Settings {
         tls_available: tls.is_some() && options.allow_non_tls,
         tls_verify: tls.is_some_and(|tls| tls.verify),
         tls_map: tls.is_some_and(|tls| tls.verify_and_map),
-        max_traced_msg_len: size(options.logging.max_traced_msg_len),
+        trace: TraceSettings {
+            max_len: size(options.logging.max_traced_msg_len),
+            headers_only: options.logging.trace_headers,
+        },
     }
 }
 

@@ -149,6 +149,18 @@ impl Node {
         self.broker.accounts.all().iter().map(|account| account.index_counts().0 as u64).sum()
     }
 
+    /// The feature flags that the reference server knows, as they are set here.
+    pub(crate) fn feature_flags(&self) -> Vec<(&'static str, bool)> {
+        let stated = &self.options.server.feature_flags;
+        FEATURE_FLAGS
+            .iter()
+            .map(|&(flag, default)| {
+                let last = stated.iter().rev().find(|(name, _)| name == flag);
+                (flag, last.map_or(default, |(_, on)| *on))
+            })
+            .collect()
+    }
+
     /// What does not change while the server runs.
     fn static_varz(&self) -> Varz {
         let settings = self.broker.settings();
@@ -156,7 +168,6 @@ impl Node {
         let users = self.broker.users();
         let tls = options.tls.as_ref();
         let bound = self.monitoring.load();
-        let stated = |flag: &str| options.server.feature_flags.iter().rev().find(|(n, _)| n == flag).map(|f| f.1);
         Varz {
             server_id: identity.server_id.clone(),
             server_name: identity.server_name.clone(),
@@ -193,10 +204,7 @@ impl Node {
             config_digest: options.origin.digest.clone(),
             tags: options.server.server_tags.clone(),
             metadata: options.server.server_metadata.iter().cloned().collect(),
-            feature_flags: FEATURE_FLAGS
-                .iter()
-                .map(|&(flag, default)| (flag.to_owned(), stated(flag).unwrap_or(default)))
-                .collect(),
+            feature_flags: self.feature_flags().into_iter().map(|(flag, on)| (flag.to_owned(), on)).collect(),
             system_account: self.broker.accounts.system().map_or_else(String::new, |a| a.name.clone()),
             tls_cert_not_after: Time(bound.certificate_expiry),
             midge_version: identity.midge_version.clone(),

@@ -21,8 +21,11 @@ struct UserInfo {
     sequence: AtomicU64,
 }
 
-/// Subscribes the service in every account.
+/// Subscribes the service in every account; without a system account there are no such services.
 pub(crate) fn install(node: &Arc<Node>) {
+    if node.broker.accounts.system().is_none() {
+        return;
+    }
     let service: Arc<dyn Service> =
         Arc::new(UserInfo { node: Arc::downgrade(node), sequence: AtomicU64::new(0) });
     for account in node.broker.accounts.all() {
@@ -82,6 +85,11 @@ fn push_server(out: &mut String, node: &Node, sequence: u64, now: Now) {
         }
         out.push(']');
     }
+    out.push_str(",\"feature_flags\":{");
+    for (n, (flag, on)) in node.feature_flags().into_iter().enumerate() {
+        out.push_str(&format!("{}\"{flag}\":{on}", if n > 0 { "," } else { "" }));
+    }
+    out.push('}');
     out.push_str(",\"jetstream\":false,\"flags\":0,\"seq\":");
     out.push_str(&sequence.to_string());
     out.push_str(",\"time\":");

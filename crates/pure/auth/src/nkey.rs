@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use curve25519_dalek::MontgomeryPoint;
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use midge_stdx::entropy::Entropy;
@@ -209,8 +210,12 @@ impl KeyPair {
         seal(raw)
     }
 
-    /// The public key as text.
+    /// The public key as text. That of a curve pair is for sealed boxes, not for signatures.
     pub fn public(&self) -> String {
+        if self.kind == KeyKind::Curve {
+            let point = MontgomeryPoint::mul_base_clamped(self.key.to_bytes());
+            return encode_public(self.kind, point.as_bytes());
+        }
         encode_public(self.kind, self.key.verifying_key().as_bytes())
     }
 

@@ -212,6 +212,7 @@ impl ClientConn {
             echo: self.options.echo,
             no_responders: self.options.no_responders,
             drop_for_slow: self.settings.no_fast_producer_stall,
+            trace: self.broker.is_tracing().then_some(self.settings.trace),
         };
         routing::publish(batch, &origin, run, Some(input));
         run.clear();
@@ -240,7 +241,8 @@ impl ClientConn {
             Op::Info(json) => self.peer_info(json),
             Op::Nothing => Flow::Continue,
             Op::PeerError(text) => {
-                tracing::error!("{} - Client Error {}", self.peer.label(), text.escape_ascii());
+                let text = String::from_utf8_lossy(text);
+                tracing::error!("{} - Client Error {text}", self.peer.label());
                 Flow::Close(Reason::ParseError)
             }
             Op::Publish(_) => Flow::Continue,

@@ -2,7 +2,7 @@
 
 use midge_wire::limits::MAX_QUOTED;
 use midge_wire::parse::Fault;
-use midge_wire::{encode, errors};
+use midge_wire::errors;
 
 use super::Flow;
 use super::client::ClientConn;
@@ -12,7 +12,12 @@ use crate::reason::Reason;
 impl ClientConn {
     /// Answers and logs a fault of the peer. Wrong arguments close without an answer, as they do upstream.
     pub(super) fn fault(&self, batch: &mut Batch, fault: Fault, input: &[u8]) -> Flow {
-        let quoted = midge_stdx::goquote::quote(input.get(..input.len().min(MAX_QUOTED)).unwrap_or_default());
+        let is_verb = matches!(fault, Fault::UnknownOperation | Fault::ControlLine);
+        let quoted = if is_verb {
+            midge_stdx::goquote::quote(input.get(..input.len().min(MAX_QUOTED)).unwrap_or_default())
+        } else {
+            midge_stdx::goquote::quote(arguments(input))
+        };
         let (answer, log, reason) = match fault {
             Fault::UnknownOperation => (
                 Some(errors::UNKNOWN_OPERATION),
@@ -61,7 +66,7 @@ impl ClientConn {
             Fault::UnsubArgs => (None, format!("processUnsub Parse Error: {quoted}"), Reason::ProtocolViolation),
         };
         if let Some(text) = answer {
-            batch.send(&self.peer, &encode::error(text));
+            self.send_error(batch, text);
         }
         tracing::error!("{} - {log}", self.peer.label());
         Flow::Close(reason)
@@ -75,4 +80,12 @@ impl ClientConn {
         tracing::error!("{} - Error parsing INFO", self.peer.label());
         Flow::Close(Reason::ProtocolViolation)
     }
+}
+
+/// The arguments of the line that the input begins with. Lines are no longer than the maximum, so the text is bounded.
+fn arguments(input: &[u8]) -> &[u8] {
+    let line = input.split(|&b| b == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let verb = line.iter().position(|b| b" \t".contains(b)).unwrap_or(line.len());
+    line.get(verb..).unwrap_or_default().trim_ascii_start()
 }

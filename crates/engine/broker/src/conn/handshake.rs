@@ -49,14 +49,14 @@ impl ClientConn {
         if max >= 0 && self.broker.connections() <= max.unsigned_abs() {
             return Flow::Continue;
         }
-        batch.send(&self.peer, &encode::error(errors::MAX_CONNECTIONS));
+        self.send_error(batch, errors::MAX_CONNECTIONS);
         tracing::error!("{} - {}", self.peer.label(), errors::MAX_CONNECTIONS);
         Flow::Close(Reason::MaxConnectionsExceeded)
     }
 
     /// Too many TLS handshakes begin at the moment: the client is told so, and closed.
     pub fn throttled(&self, batch: &mut Batch) -> Flow {
-        batch.send(&self.peer, &encode::error(errors::TLS_RATE));
+        self.send_error(batch, errors::TLS_RATE);
         Flow::Close(Reason::MaxConnectionsExceeded)
     }
 
@@ -131,7 +131,7 @@ impl ClientConn {
 
     fn refuse_login(&self, batch: &mut Batch, why: &str) -> Flow {
         self.broker.counters.add(batch.shard, counter::AUTH_FAILURES, 1);
-        batch.send(&self.peer, &encode::error(errors::AUTHORIZATION));
+        self.send_error(batch, errors::AUTHORIZATION);
         let who = if !self.options.nkey.is_empty() {
             format!(" - Nkey \"{}\"", self.options.nkey)
         } else if !self.options.user.is_empty() {
@@ -161,7 +161,7 @@ impl ClientConn {
             return self.refuse_login(batch, "unknown account");
         };
         if !account.join() {
-            batch.send(&self.peer, &encode::error(errors::MAX_ACCOUNT_CONNECTIONS));
+            self.send_error(batch, errors::MAX_ACCOUNT_CONNECTIONS);
             tracing::error!("{} - {}", self.peer.label(), errors::MAX_ACCOUNT_CONNECTIONS);
             return Flow::Close(Reason::MaxAccountConnectionsExceeded);
         }
@@ -189,7 +189,7 @@ impl ClientConn {
     /// The last checks of CONNECT, after the login.
     fn agree(&mut self, batch: &mut Batch) -> Flow {
         if !(0..=1).contains(&self.options.protocol) {
-            batch.send(&self.peer, &encode::error(errors::BAD_PROTOCOL));
+            self.send_error(batch, errors::BAD_PROTOCOL);
             tracing::error!("{} - {}", self.peer.label(), errors::BAD_PROTOCOL);
             return Flow::Close(Reason::BadClientProtocolVersion);
         }
@@ -197,13 +197,12 @@ impl ClientConn {
         self.rules.headers = headers;
         self.peer.set_headers(headers);
         if self.options.no_responders && !headers {
-            batch.send(&self.peer, &encode::error(errors::NO_RESPONDERS_NEEDS_HEADERS));
+            self.send_error(batch, errors::NO_RESPONDERS_NEEDS_HEADERS);
             tracing::error!("{} - {}", self.peer.label(), errors::NO_RESPONDERS_NEEDS_HEADERS);
             return Flow::Close(Reason::NoRespondersRequiresHeaders);
         }
         if self.options.verbose {
-            self.trace_out("OK");
-            batch.send(&self.peer, encode::OK);
+            self.send_ok(batch);
         }
         Flow::Continue
     }
@@ -233,6 +232,8 @@ impl ClientConn {
         let users = self.broker.users();
         let mut info = self.broker.info(&self.settings, &self.peer, &users);
         info.connect_info = true;
+        // A stand-in user made the login optional; that there is one shows here.
+        info.auth_required = users.auth_required();
         info.remote_account.clone_from(&self.account.name);
         info.acc_is_sys = self.account.is_system;
         info.max_payload = self.rules.max_payload;

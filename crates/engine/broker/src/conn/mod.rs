@@ -16,7 +16,7 @@ mod orders;
 mod pings;
 mod publish;
 mod subscriptions;
-mod trace;
+pub(crate) mod trace;
 
 use std::time::Duration;
 

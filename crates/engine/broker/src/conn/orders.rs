@@ -47,7 +47,7 @@ impl ClientConn {
             let filtered = self.permissions.as_ref().is_some_and(|p| p.delivery_filter(sub.subject(), sub.queue()));
             if !allowed {
                 let denied = Denied { subject: sub.subject(), queue: sub.queue(), sid: Some(sub.sid()) };
-                batch.send(&self.peer, &encode::error(&denied.text()));
+                self.send_error(batch, &denied.text());
                 let user = self.peer.with_details(|d| d.user.clone());
                 tracing::info!(
                     "{} - Removed sub {} (sid {}) for User {} - not authorized",

@@ -98,7 +98,7 @@ impl ClientConn {
         if now.mono >= self.auth_deadline {
             self.auth_deadline = Mono::NEVER;
             if self.waits_for_login() {
-                batch.send(&self.peer, &encode::error(errors::AUTHENTICATION_TIMEOUT));
+                self.send_error(batch, errors::AUTHENTICATION_TIMEOUT);
                 tracing::error!("{} - {}", self.peer.label(), "authentication timeout");
                 return Flow::Close(Reason::AuthenticationTimeout);
             }
@@ -123,7 +123,7 @@ impl ClientConn {
         self.pings.first_done = true;
         if self.pings.outstanding >= self.settings.ping_max {
             tracing::debug!("{} - Stale Client Connection - Closing", self.peer.label());
-            batch.send(&self.peer, &encode::error(errors::STALE_CONNECTION));
+            self.send_error(batch, errors::STALE_CONNECTION);
             return Flow::Close(Reason::StaleConnection);
         }
         self.pings.outstanding += 1;

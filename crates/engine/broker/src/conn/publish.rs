@@ -3,7 +3,7 @@
 use midge_auth::permissions::Permissions;
 use midge_subject::{name, reserved};
 use midge_wire::parse::Publish;
-use midge_wire::{encode, errors};
+use midge_wire::errors;
 
 use super::client::ClientConn;
 use crate::batch::Batch;
@@ -23,7 +23,7 @@ impl ClientConn {
     pub(super) fn admit(&mut self, batch: &mut Batch, publish: &Publish<'_>) -> bool {
         let pedantic_error = self.options.pedantic && !name::is_valid_publish(publish.subject);
         if pedantic_error {
-            batch.send(&self.peer, &encode::error(errors::INVALID_PUBLISH_SUBJECT));
+            self.send_error(batch, errors::INVALID_PUBLISH_SUBJECT);
         }
         let Some(lasting) = self.may_publish(batch, publish.subject) else {
             self.refuse_publish(batch, publish.subject);
@@ -32,12 +32,12 @@ impl ClientConn {
         if is_reserved_reply(publish.reply) {
             let quoted = midge_stdx::goquote::quote(publish.reply);
             let text = format!("Permissions Violation for Publish with Reply of {quoted}");
-            batch.send(&self.peer, &encode::error(&text));
+            self.send_error(batch, &text);
             tracing::error!("{} - Publish Violation - Reply {quoted}", self.peer.label());
             return false;
         }
         if self.options.verbose {
-            batch.send(&self.peer, encode::OK);
+            self.send_ok(batch);
         }
         self.joinable = lasting && !self.options.verbose && !pedantic_error;
         true
@@ -66,7 +66,7 @@ impl ClientConn {
     fn refuse_publish(&self, batch: &mut Batch, subject: &[u8]) {
         let quoted = midge_stdx::goquote::quote(subject);
         let text = format!("Permissions Violation for Publish to {quoted}");
-        batch.send(&self.peer, &encode::error(&text));
+        self.send_error(batch, &text);
         tracing::error!("{} - Publish Violation - Subject {quoted}", self.peer.label());
     }
 }

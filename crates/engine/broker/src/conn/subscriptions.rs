@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use midge_sync::atomic::Ordering;
-use midge_wire::{encode, errors};
+use midge_wire::errors;
 
 use super::client::ClientConn;
 use crate::batch::Batch;
@@ -15,7 +15,7 @@ impl ClientConn {
         self.forget_ended();
         if !self.may_subscribe(subject, queue) {
             let denied = Denied { subject, queue, sid: None };
-            batch.send(&self.peer, &encode::error(&denied.text()));
+            self.send_error(batch, &denied.text());
             tracing::error!("{} - {}", self.peer.label(), Denied { sid: Some(sid), ..denied }.log());
             return;
         }
@@ -23,7 +23,7 @@ impl ClientConn {
         if max_tokens > 0 && subject.split(|&b| b == b'.').count() > max_tokens {
             let quoted = midge_stdx::goquote::quote(subject);
             let text = format!("Permissions Violation for Subscription to {quoted}, too many tokens");
-            batch.send(&self.peer, &encode::error(&text));
+            self.send_error(batch, &text);
             tracing::error!(
                 "{} - Subscription Violation Too Many Tokens - Subject {quoted}, SID {}",
                 self.peer.label(),
@@ -33,7 +33,7 @@ impl ClientConn {
         }
         if self.max_subscriptions >= 0 && self.subscriptions.len() as u64 >= self.max_subscriptions.unsigned_abs()
         {
-            batch.send(&self.peer, &encode::error(errors::MAX_SUBSCRIPTIONS));
+            self.send_error(batch, errors::MAX_SUBSCRIPTIONS);
             tracing::error!("{} - {}", self.peer.label(), errors::MAX_SUBSCRIPTIONS);
             return;
         }
@@ -43,7 +43,7 @@ impl ClientConn {
             let target = Target::Peer(self.peer.clone());
             let sub = Arc::new(Subscription::new(target, subject, queue, sid, filtered));
             if self.account.insert(sub.clone()).is_err() {
-                batch.send(&self.peer, &encode::error(errors::INVALID_SUBJECT));
+                self.send_error(batch, errors::INVALID_SUBJECT);
                 return;
             }
             let hasher = self.hasher;
@@ -51,7 +51,7 @@ impl ClientConn {
             self.peer.subscriptions.fetch_add(1, Ordering::Relaxed);
         }
         if self.options.verbose {
-            batch.send(&self.peer, encode::OK);
+            self.send_ok(batch);
         }
     }
 
@@ -78,7 +78,7 @@ impl ClientConn {
             }
         }
         if self.options.verbose {
-            batch.send(&self.peer, encode::OK);
+            self.send_ok(batch);
         }
     }
 

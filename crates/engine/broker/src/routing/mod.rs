@@ -22,8 +22,10 @@ pub use cache::{Route, RouteCache};
 
 use crate::account::{Account, counter};
 use crate::batch::Batch;
+use crate::conn::trace;
 use crate::internal::Request;
 use crate::peer::Peer;
+use crate::settings::TraceSettings;
 use crate::subscription::{Subscription, Target};
 use deliver::Sent;
 
@@ -40,6 +42,8 @@ pub struct Origin<'a> {
     pub no_responders: bool,
     /// Whether a consumer that is nearly full loses the message instead of slowing the publisher.
     pub drop_for_slow: bool,
+    /// Set when deliveries are traced.
+    pub trace: Option<TraceSettings>,
 }
 
 /// Routes a run: publishes of one subject, in order. `input` is the buffer they lie in, when it can be shared.
@@ -153,6 +157,11 @@ fn to(
         }
     }
     let Sent { messages, spent } = deliver::deliver(batch, origin, peer, sub, run, input);
+    if let Some(settings) = origin.trace {
+        for publish in run.iter().take(messages) {
+            trace::trace_delivery(peer, sub.sid(), publish, settings);
+        }
+    }
     if spent {
         end(origin.account, peer, sub);
     }
@@ -207,6 +216,7 @@ pub fn publish_internal(batch: &mut Batch, request: &Request<'_>, to_subject: &[
             echo: true,
             no_responders: false,
             drop_for_slow: false,
+            trace: None,
         };
         self::publish(batch, &origin, &[publish], None);
     }

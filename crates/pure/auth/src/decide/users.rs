@@ -88,7 +88,11 @@ impl Users {
             password: config.password.clone(),
             token: config.token.clone(),
             no_auth_user: config.no_auth_user.clone(),
-            anonymous: !config.present && config.no_auth_user.is_empty() && setting.only_builtin_accounts,
+            anonymous: !config.present
+                && config.no_auth_user.is_empty()
+                && config.username.is_empty()
+                && config.token.is_empty()
+                && setting.only_builtin_accounts,
             maps_certificates: setting.maps_certificates,
             ..Users::default()
         };
