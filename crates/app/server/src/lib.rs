@@ -21,8 +21,8 @@
 mod builder;
 mod files;
 mod lame_duck;
-mod send_signal;
 mod monitoring;
+mod send_signal;
 mod server;
 mod usage;
 

@@ -14,13 +14,16 @@ use crate::files::go_error;
 use crate::server::Server;
 use crate::{send_signal, usage};
 
-
 /// Files and environment of the operating system.
 struct System;
 
 impl Source for System {
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {
-        std::fs::read(path).map_err(|error| go_error("open", path, &error))
+        // A directory can be opened; it is the reading that fails.
+        std::fs::read(path).map_err(|error| {
+            let verb = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+            go_error(verb, path, &error)
+        })
     }
 
     fn env(&self, name: &str) -> Option<String> {
@@ -78,7 +81,9 @@ fn fail(text: &str) -> ExitCode {
 /// What `-t` checks beyond the text: that certificates and keys can be loaded.
 fn check_files(options: &Options) -> Result<(), String> {
     match &options.tls {
-        Some(tls) => ServerTls::load(tls, options.allow_non_tls).map(|_| ()).map_err(|error| located(options, &error)),
+        Some(tls) => {
+            ServerTls::load(tls, options.allow_non_tls).map(|_| ()).map_err(|error| located(options, &error))
+        }
         None => Ok(()),
     }
 }
@@ -123,7 +128,9 @@ async fn serve_until_told(program: &str, options: Options, logs: &Arc<Logs>) -> 
         Err(error) => return fail(&format!("cannot catch signals: {error}")),
     };
     match usage::raise_open_files() {
-        Ok((before, now)) if before != now => tracing::debug!("Limit of open files raised from {before} to {now}"),
+        Ok((before, now)) if before != now => {
+            tracing::debug!("Limit of open files raised from {before} to {now}")
+        }
         Ok((_, now)) => tracing::debug!("Limit of open files is {now}"),
         Err(error) => tracing::warn!("{error}"),
     }

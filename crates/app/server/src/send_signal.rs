@@ -44,8 +44,8 @@ pub(crate) fn send(command: &str, argument: &str) -> Result<(), String> {
     if pids.is_empty() {
         return Err("no nats-server processes running".to_owned());
     }
-    let signal =
-        signal_of(command).ok_or_else(|| format!("unknown signal {}", midge_stdx::goquote::quote(command.as_bytes())))?;
+    let signal = signal_of(command)
+        .ok_or_else(|| format!("unknown signal {}", midge_stdx::goquote::quote(command.as_bytes())))?;
     let mut failures = String::new();
     for pid in pids {
         let target = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -65,15 +65,18 @@ impl Server {
         announce(&node, count);
         let options = &node.options;
         let tls = match &options.tls {
-            Some(tls) => Some(Arc::new(ServerTls::load(tls, options.allow_non_tls).map_err(StartError::Tls)?)),
+            Some(tls) => {
+                Some(Arc::new(ServerTls::load(tls, options.allow_non_tls).map_err(StartError::Tls)?))
+            }
             None => None,
         };
         if !options.server.pid_file.is_empty() {
             files::write_pid(&options.server.pid_file).map_err(StartError::System)?;
         }
-        let shards = Arc::new(Shards::start(count).map_err(|error| {
-            StartError::System(format!("cannot start threads: {error}"))
-        })?);
+        let shards = Arc::new(
+            Shards::start(count)
+                .map_err(|error| StartError::System(format!("cannot start threads: {error}")))?,
+        );
         let (stop_accepting, accepting) = watch::channel(false);
         let (stop_monitoring, monitoring) = watch::channel(false);
         let mut server = Server {
@@ -308,7 +311,10 @@ fn announce(node: &Node, shards: usize) {
     let identity = &settings.identity;
     tracing::info!("Starting nats-server");
     tracing::info!("  Version:  {}", identity.version);
-    tracing::info!("  Git:      [{}]", if identity.git_commit.is_empty() { "not set" } else { &identity.git_commit });
+    tracing::info!(
+        "  Git:      [{}]",
+        if identity.git_commit.is_empty() { "not set" } else { &identity.git_commit }
+    );
     tracing::info!("  Midge:    {}", identity.midge_version);
     tracing::info!("  Name:     {}", identity.server_name);
     tracing::info!("  ID:       {}", identity.server_id);

@@ -26,7 +26,8 @@ pub(crate) fn connect(port: u16) -> Result<TcpStream, String> {
 
 /// CONNECT and PING on a stream that is ready for them, until PONG.
 pub(crate) fn log_in<S: Read + Write>(stream: &mut S) -> Result<(), String> {
-    let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n";
+    let hello =
+        b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n";
     stream.write_all(hello).map_err(|e| e.to_string())?;
     wait_for(stream, b"PONG\r\n")
 }
@@ -91,7 +92,12 @@ impl Publisher {
     }
 
     /// Publishes up to `most` messages with one write; answers how many.
-    pub(crate) fn write<S: Write>(&mut self, stream: &mut S, most: usize, time: u64) -> Result<usize, String> {
+    pub(crate) fn write<S: Write>(
+        &mut self,
+        stream: &mut S,
+        most: usize,
+        time: u64,
+    ) -> Result<usize, String> {
         let n = most.min(self.per_buffer);
         for message in self.buffer[..n * self.one].chunks_exact_mut(self.one) {
             let stamp = &mut message[self.stamp_at..self.stamp_at + STAMP];
@@ -118,7 +124,14 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(subject: &str, sid: &str, header: &str, size: usize, publishers: usize, gaps: bool) -> Receiver {
+    pub(crate) fn new(
+        subject: &str,
+        sid: &str,
+        header: &str,
+        size: usize,
+        publishers: usize,
+        gaps: bool,
+    ) -> Receiver {
         let line = if header.is_empty() {
             format!("MSG {subject} {sid} {size}\r\n")
         } else {
@@ -171,7 +184,8 @@ impl Receiver {
             u64::from_le_bytes(bytes.unwrap_or_default())
         };
         let (sequence, second) = (word(self.stamp_at), word(self.stamp_at + 8));
-        let publisher = if self.expected.len() == 1 { 0 } else { usize::try_from(second).unwrap_or(usize::MAX) };
+        let publisher =
+            if self.expected.len() == 1 { 0 } else { usize::try_from(second).unwrap_or(usize::MAX) };
         let Some(expected) = self.expected.get_mut(publisher) else {
             return Err(format!("not a message: {}", message[..message.len().min(60)].escape_ascii()));
         };

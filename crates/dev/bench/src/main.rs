@@ -54,7 +54,8 @@ fn run() -> Result<bool, String> {
         let mut samples = Vec::new();
         for round in 0..arguments.rounds {
             let reference = (row.run)(&programs.reference, None).map_err(|e| format!("{}: {e}", row.name))?;
-            let midge = (row.run)(&programs.midge, Some(&reference)).map_err(|e| format!("{}: {e}", row.name))?;
+            let midge =
+                (row.run)(&programs.midge, Some(&reference)).map_err(|e| format!("{}: {e}", row.name))?;
             eprintln!("{} {}/{}: {reference} | {midge}", row.name, round + 1, arguments.rounds);
             samples.push((reference, midge));
         }

@@ -36,7 +36,8 @@ fn ratio(a: f64, b: f64) -> f64 {
 /// The median of the rounds' ratios, and best against best.
 fn ratios(samples: &[(Sample, Sample)], figure: Figure, low_is_good: bool) -> (f64, f64) {
     let rounds = samples.iter().map(|(reference, midge)| ratio(figure(midge), figure(reference))).collect();
-    let all = |of: fn(&(Sample, Sample)) -> &Sample| samples.iter().map(|s| figure(of(s))).collect::<Vec<_>>();
+    let all =
+        |of: fn(&(Sample, Sample)) -> &Sample| samples.iter().map(|s| figure(of(s))).collect::<Vec<_>>();
     let (reference, midge) = (all(|s| &s.0), all(|s| &s.1));
     (median(rounds), ratio(best(&midge, low_is_good), best(&reference, low_is_good)))
 }
@@ -108,7 +109,9 @@ impl Result {
 
 /// The table, as Markdown.
 pub(crate) fn table(results: &[Result]) -> String {
-    let mut out = String::from("| workload | Go 2.15.1 | midge | floors: median (best) | aim |\n|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| workload | Go 2.15.1 | midge | floors: median (best) | aim |\n|---|---|---|---|---|\n",
+    );
     for result in results {
         let floors: Vec<String> = result
             .floors
@@ -116,7 +119,9 @@ pub(crate) fn table(results: &[Result]) -> String {
             .map(|(text, holds)| if *holds { text.clone() } else { format!("**{text} MISSED**") })
             .collect();
         let aim = match (result.aim, result.bare_ns) {
-            (_, Some(bare)) => format!("{:.2} × a bare read + write ({bare:.0} ns)", ratio(result.midge.cpu_ns, bare)),
+            (_, Some(bare)) => {
+                format!("{:.2} × a bare read + write ({bare:.0} ns)", ratio(result.midge.cpu_ns, bare))
+            }
             (aim, None) if aim > 0.0 => {
                 format!("CPU ≤ {aim}: {}", if result.cpu_ratio <= aim { "met" } else { "not yet" })
             }

@@ -214,7 +214,11 @@ impl Broker {
 
     /// Replaces the permissions of a live connection: publishing follows at once, subscriptions that are no longer
     /// allowed are removed with an error. Answers whether the connection exists.
-    pub fn set_permissions(&self, cid: u64, permissions: Option<Arc<midge_auth::permissions::Permissions>>) -> bool {
+    pub fn set_permissions(
+        &self,
+        cid: u64,
+        permissions: Option<Arc<midge_auth::permissions::Permissions>>,
+    ) -> bool {
         let Some(peer) = self.peer(cid) else { return false };
         peer.order(Order::Permissions(permissions));
         true

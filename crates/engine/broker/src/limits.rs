@@ -64,4 +64,5 @@ pub const FINAL_FLUSH: Duration = Duration::from_millis(100);
 
 const _: () = assert!(SMALL_CHUNK < LARGE_CHUNK);
 const _: () = assert!(LARGE_CHUNK <= BATCH_OUTPUT);
-const _: () = assert!(STALL.as_nanos() <= STALL_FULL.as_nanos() && STALL_FULL.as_nanos() <= STALL_TOTAL.as_nanos());
+const _: () =
+    assert!(STALL.as_nanos() <= STALL_FULL.as_nanos() && STALL_FULL.as_nanos() <= STALL_TOTAL.as_nanos());

@@ -278,7 +278,8 @@ impl Peer {
         };
         let ready: Vec<Arc<Peer>> = {
             let mut waiting = self.waiting.lock();
-            let ready = waiting.extract_if(.., |(_, mark)| closed || pending <= *mark).map(|(p, _)| p).collect();
+            let ready =
+                waiting.extract_if(.., |(_, mark)| closed || pending <= *mark).map(|(p, _)| p).collect();
             self.has_waiting.store(!waiting.is_empty(), Ordering::Release);
             ready
         };

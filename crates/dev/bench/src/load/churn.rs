@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::flow::{Flow, Shape, flow};
 use super::Sample;
+use super::flow::{Flow, Shape, flow};
 use crate::client;
 use crate::server::{Program, Server};
 
@@ -141,5 +141,10 @@ pub(crate) fn churn_beside(program: &Program) -> Result<Sample, String> {
     });
     stop.store(true, Ordering::Relaxed);
     let beside = beside?;
-    Ok(Sample { cpu_ns: beside.cpu_ns, rate: beside.rate / alone.rate * 1e6, memory: beside.memory, ..Sample::default() })
+    Ok(Sample {
+        cpu_ns: beside.cpu_ns,
+        rate: beside.rate / alone.rate * 1e6,
+        memory: beside.memory,
+        ..Sample::default()
+    })
 }

@@ -94,7 +94,8 @@ pub(super) fn flow_beside(
 
 fn run(server: &Server, flow: Flow) -> Result<Sample, String> {
     let readers = flow.subscribe(server.port)?;
-    let streams = (0..flow.publishers).map(|_| client::connect(server.port)).collect::<Result<Vec<_>, _>>()?;
+    let streams =
+        (0..flow.publishers).map(|_| client::connect(server.port)).collect::<Result<Vec<_>, _>>()?;
     let (before, started) = (server.cpu_ns(), Instant::now());
     let total = flow.deliveries();
     let reading = read_all(readers, total, None);

@@ -29,5 +29,9 @@ pub(crate) fn start_up(program: &Program) -> Result<Sample, String> {
     let first = server.first_info;
     // Whatever a server does after its start, it has done by then.
     thread::sleep(Duration::from_millis(300));
-    Ok(Sample { p50_us: first.as_nanos() as f64 / 1e3, memory: server.resident_kb() as f64, ..Sample::default() })
+    Ok(Sample {
+        p50_us: first.as_nanos() as f64 / 1e3,
+        memory: server.resident_kb() as f64,
+        ..Sample::default()
+    })
 }

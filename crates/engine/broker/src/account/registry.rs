@@ -20,7 +20,8 @@ impl Accounts {
     /// The global account, the system account under its name (if there is one), and the configured ones.
     pub fn new(system: Option<&str>, configured: &[(String, AccountLimits)], shards: usize) -> Self {
         let mut by_name = BTreeMap::new();
-        let global = Arc::new(Account::new(1, GLOBAL, system == Some(GLOBAL), AccountLimits::default(), shards));
+        let global =
+            Arc::new(Account::new(1, GLOBAL, system == Some(GLOBAL), AccountLimits::default(), shards));
         by_name.insert(GLOBAL.to_owned(), global.clone());
         let mut id = 1;
         let mut add = |name: &str, limits: AccountLimits| {

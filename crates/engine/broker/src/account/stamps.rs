@@ -91,7 +91,12 @@ mod tests {
         let stamps = Stamps::new();
         let before: Vec<Stamp> = subjects.iter().map(|s| stamps.of(s.as_bytes())).collect();
         stamps.touch(subscription.as_bytes());
-        subjects.iter().zip(before).filter(|(s, was)| stamps.of(s.as_bytes()) != *was).map(|(s, _)| *s).collect()
+        subjects
+            .iter()
+            .zip(before)
+            .filter(|(s, was)| stamps.of(s.as_bytes()) != *was)
+            .map(|(s, _)| *s)
+            .collect()
     }
 
     #[test]

@@ -72,8 +72,7 @@ impl ClientConn {
             headers: false,
         };
         let pings = Pings::new(&settings, now);
-        let max_subscriptions =
-            if settings.max_subscriptions > 0 { settings.max_subscriptions } else { -1 };
+        let max_subscriptions = if settings.max_subscriptions > 0 { settings.max_subscriptions } else { -1 };
         ClientConn {
             broker,
             settings,
@@ -108,11 +107,7 @@ impl ClientConn {
     }
 
     /// The connection counts as one of TLS from now on; call before [`ClientConn::secured`].
-    pub fn set_tls(
-        &mut self,
-        facts: TlsFacts,
-        certificate: Option<Arc<midge_auth::tls_map::PeerNames>>,
-    ) {
+    pub fn set_tls(&mut self, facts: TlsFacts, certificate: Option<Arc<midge_auth::tls_map::PeerNames>>) {
         self.tls = true;
         self.certificate = certificate;
         self.peer.with_details(|details| details.tls = Some(facts));
@@ -134,7 +129,8 @@ impl ClientConn {
                     flow => break flow,
                 }
             }
-            let repeated = if self.joinable && !tracing { run.last().and_then(|p| p.repeated(rest)) } else { None };
+            let repeated =
+                if self.joinable && !tracing { run.last().and_then(|p| p.repeated(rest)) } else { None };
             if let Some(publish) = repeated
                 && run.len() < RUN_MESSAGES
             {
@@ -163,6 +159,10 @@ impl ClientConn {
                         }
                     }
                     run.push(publish);
+                    if tracing {
+                        // Traces tell of a message's deliveries before they tell of the next message.
+                        self.route(batch, &mut run, input);
+                    }
                     if batch.is_full() {
                         break Flow::Continue;
                     }
@@ -293,7 +293,9 @@ impl ClientConn {
             self.joined = false;
         }
         match reason {
-            Reason::SlowConsumerPendingBytes | Reason::SlowConsumerWriteDeadline if !self.waits_for_login() => {
+            Reason::SlowConsumerPendingBytes | Reason::SlowConsumerWriteDeadline
+                if !self.waits_for_login() =>
+            {
                 self.broker.counters.add(batch.shard, counter::SLOW_CONSUMERS, 1);
                 self.account.counters.add(batch.shard, account_counter::SLOW_CONSUMERS, 1);
             }

@@ -1,8 +1,8 @@
 //! Bytes that cannot be understood, and how their connection ends.
 
+use midge_wire::errors;
 use midge_wire::limits::MAX_QUOTED;
 use midge_wire::parse::Fault;
-use midge_wire::errors;
 
 use super::Flow;
 use super::client::ClientConn;
@@ -63,7 +63,9 @@ impl ClientConn {
                 (None, "message headers not supported".to_owned(), Reason::ProtocolViolation)
             }
             Fault::SubArgs => (None, format!("processSub Parse Error: {quoted}"), Reason::ProtocolViolation),
-            Fault::UnsubArgs => (None, format!("processUnsub Parse Error: {quoted}"), Reason::ProtocolViolation),
+            Fault::UnsubArgs => {
+                (None, format!("processUnsub Parse Error: {quoted}"), Reason::ProtocolViolation)
+            }
         };
         if let Some(text) = answer {
             self.send_error(batch, text);

@@ -43,8 +43,10 @@ impl ClientConn {
         self.permissions = permissions;
         let all: Vec<Arc<Subscription>> = self.subscriptions.iter().cloned().collect();
         for sub in all {
-            let allowed = self.permissions.as_ref().is_none_or(|p| p.may_subscribe(sub.subject(), sub.queue()));
-            let filtered = self.permissions.as_ref().is_some_and(|p| p.delivery_filter(sub.subject(), sub.queue()));
+            let allowed =
+                self.permissions.as_ref().is_none_or(|p| p.may_subscribe(sub.subject(), sub.queue()));
+            let filtered =
+                self.permissions.as_ref().is_some_and(|p| p.delivery_filter(sub.subject(), sub.queue()));
             if !allowed {
                 let denied = Denied { subject: sub.subject(), queue: sub.queue(), sid: Some(sub.sid()) };
                 self.send_error(batch, &denied.text());

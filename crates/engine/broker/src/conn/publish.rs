@@ -2,8 +2,8 @@
 
 use midge_auth::permissions::Permissions;
 use midge_subject::{name, reserved};
-use midge_wire::parse::Publish;
 use midge_wire::errors;
+use midge_wire::parse::Publish;
 
 use super::client::ClientConn;
 use crate::batch::Batch;

@@ -31,7 +31,8 @@ impl ClientConn {
             );
             return;
         }
-        if self.max_subscriptions >= 0 && self.subscriptions.len() as u64 >= self.max_subscriptions.unsigned_abs()
+        if self.max_subscriptions >= 0
+            && self.subscriptions.len() as u64 >= self.max_subscriptions.unsigned_abs()
         {
             self.send_error(batch, errors::MAX_SUBSCRIPTIONS);
             tracing::error!("{} - {}", self.peer.label(), errors::MAX_SUBSCRIPTIONS);

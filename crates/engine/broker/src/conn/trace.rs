@@ -1,8 +1,8 @@
 //! Protocol traces, for operators who switched them on.
 
 use midge_stdx::goquote::quote;
-use midge_wire::encode;
 use midge_wire::connect;
+use midge_wire::encode;
 use midge_wire::parse::{Op, Publish};
 
 use super::client::ClientConn;

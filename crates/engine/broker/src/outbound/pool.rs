@@ -16,8 +16,11 @@ impl Pool {
         if len > LARGE_CHUNK {
             return Vec::with_capacity(len);
         }
-        let (list, size) =
-            if first && len <= SMALL_CHUNK { (&mut self.small, SMALL_CHUNK) } else { (&mut self.large, LARGE_CHUNK) };
+        let (list, size) = if first && len <= SMALL_CHUNK {
+            (&mut self.small, SMALL_CHUNK)
+        } else {
+            (&mut self.large, LARGE_CHUNK)
+        };
         list.pop().unwrap_or_else(|| Vec::with_capacity(size))
     }
 

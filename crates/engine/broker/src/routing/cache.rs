@@ -105,7 +105,8 @@ impl RouteCache {
         let Some(row) = self.rows.get_mut(hash as usize & (ROWS - 1)) else { return };
         let entry = Entry { hash, stamp, account: account.id, subject: subject.into(), route };
         let same = row.iter().position(|e| {
-            e.as_ref().is_some_and(|e| e.hash == hash && e.account == account.id && e.subject == entry.subject)
+            e.as_ref()
+                .is_some_and(|e| e.hash == hash && e.account == account.id && e.subject == entry.subject)
         });
         let replaced = match same {
             Some(at) => row.get_mut(at).and_then(|slot| slot.replace(entry)),

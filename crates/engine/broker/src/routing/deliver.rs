@@ -74,7 +74,11 @@ pub(super) fn deliver(
     }
     queue.out_msgs += messages as u64;
     queue.out_bytes += body_bytes as u64;
-    let pressure = queue.pressure();
+    let pressure = match queue.pressure() {
+        // The next message is lost for this consumer; nobody waits.
+        Pressure::High | Pressure::Full if origin.drop_for_slow => Pressure::None,
+        pressure => pressure,
+    };
     if pressure > Pressure::None {
         queue.stalls += 1;
     }
