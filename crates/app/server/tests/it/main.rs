@@ -1,0 +1,12 @@
+//! The server as a library, over loopback sockets and pipes.
+
+mod delivery;
+mod embedding;
+mod hostile;
+mod life;
+mod liveness;
+mod logins;
+mod monitoring;
+mod permissions;
+mod pressure;
+mod support;
