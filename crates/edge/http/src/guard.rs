@@ -243,7 +243,7 @@ mod tests {
         let read = async {
             // Progress moves the deadline.
             for _ in 0..3 {
-                tokio::time::sleep(ANSWER_WAIT / 2).await;
+                tokio::time::advance(ANSWER_WAIT / 2).await;
                 theirs.read_exact(&mut [0; 64]).await.unwrap();
             }
             std::future::pending::<()>().await;
