@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use midge_broker::conn::{ClientConn, Flow};
+use midge_broker::limits::FINAL_FLUSH;
 use midge_broker::outbound::{Pool, Taken};
 use midge_broker::peer::{Flush, Peer};
 use midge_broker::reason::Reason;
@@ -259,7 +260,7 @@ async fn secure<S: Opening>(
 ) -> Prepared<S> {
     let label = machine.peer().label();
     tracing::debug!("{label} - Starting TLS client connection handshake");
-    let secured = match tls.handshake(stream).await {
+    let mut secured = match tls.handshake(stream).await {
         Ok(secured) => secured,
         Err(Failure { text, is_noise, timed_out }) => {
             if timed_out {
@@ -276,6 +277,7 @@ async fn secure<S: Opening>(
     if let Some(why) = secured.unpinned {
         tracing::debug!("{label} - {why}");
         tracing::error!("{label} - TLS handshake error: certificate not pinned");
+        let _ = tokio::time::timeout(FINAL_FLUSH, secured.stream.shutdown()).await;
         return Prepared::Ended(Reason::TlsHandshakeFailure);
     }
     let mut facts = secured.facts;

@@ -91,7 +91,11 @@ async fn shake<S: Opening>(
 ) -> Result<(S, ServerConnection), Failure> {
     match poll_fn(|cx| stream.poll_first(cx)).await {
         Ok(Some(HANDSHAKE_RECORD)) => accept(config, stream).await,
-        Ok(Some(_)) => Err(Failure::not_tls()),
+        Ok(Some(_)) => {
+            // A socket that is closed with input unread would be reset rather than ended.
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await;
+            Err(Failure::not_tls())
+        }
         Ok(None) => Err(Failure::new("EOF")),
         Err(error) => Err(Failure::new(words(&error))),
     }
@@ -173,6 +177,7 @@ fn refusal(why: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "x509: certificate specifies an incompatible key usage".to_owned()
         }
+        CertificateError::Other(rustls::OtherError(why)) => format!("x509: {why}"),
         other => format!("x509: {other}"),
     }
 }

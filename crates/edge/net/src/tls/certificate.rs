@@ -96,6 +96,11 @@ pub(super) fn serves_clients(der: &CertificateDer<'_>, now: UnixTime) -> bool {
     purposes && (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
 }
 
+/// Whether it says that it vouches for itself.
+pub(super) fn is_self_issued(der: &CertificateDer<'_>) -> bool {
+    parse(der).is_some_and(|certificate| certificate.subject().as_raw() == certificate.issuer().as_raw())
+}
+
 /// Certificates for a log line: `subject SHA-256: hash; …`.
 pub(super) fn fingerprints<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>>) -> String {
     let print = |der: &CertificateDer<'_>| {

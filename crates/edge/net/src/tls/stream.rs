@@ -101,11 +101,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             match Pin::new(&mut self.io).poll_read(cx, &mut encrypted) {
                 Poll::Pending => Ok(None),
                 Poll::Ready(Err(error)) => Err(error),
-                Poll::Ready(Ok(())) if encrypted.filled().is_empty() => {
-                    // The session learns of the end, and says whether it was a proper one.
-                    self.session.read_tls(&mut io::empty())?;
-                    self.drain(out).map(Some)
-                }
+                // Whether the end was announced does not matter: every operation says itself how long it is, so nothing
+                // that was cut off is taken for complete.
+                Poll::Ready(Ok(())) if encrypted.filled().is_empty() => Ok(Some(Drained::End)),
                 Poll::Ready(Ok(())) => self.feed(cx, encrypted.filled(), out).map(Some),
             }
         })

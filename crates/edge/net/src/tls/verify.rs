@@ -9,7 +9,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 
 use super::certificate;
 
@@ -65,8 +67,17 @@ impl ClientCertVerifier for ClientCertificates {
         if self.listed.contains(end_entity) && certificate::serves_clients(end_entity, now) {
             return Ok(ClientCertVerified::assertion());
         }
-        self.chains.verify_client_cert(end_entity, intermediates, now).inspect_err(|_| {
+        self.chains.verify_client_cert(end_entity, intermediates, now).map_err(|error| {
             REFUSED.set(certificate::fingerprints(std::iter::once(end_entity).chain(intermediates)));
+            match error {
+                // An authority nobody listed: what matters is that it is unknown, not that it is one.
+                Error::InvalidCertificate(CertificateError::Other(_))
+                    if certificate::is_self_issued(end_entity) =>
+                {
+                    CertificateError::UnknownIssuer.into()
+                }
+                error => error,
+            }
         })
     }
 

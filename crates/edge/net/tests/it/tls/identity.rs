@@ -58,6 +58,9 @@ async fn client_certificates_are_verified() {
              (CN=stranger,O=midge SHA-256: {hash})"
         )
     );
+    pki.self_signed("self");
+    let own = is_let_in(&server, &pki, Some("self")).await.unwrap_err();
+    assert!(own.contains("x509: certificate signed by unknown authority (CN=self SHA-256: "), "{own}");
     let wrong = is_let_in(&server, &pki, Some("wrong")).await.unwrap_err();
     assert!(wrong.contains("x509: certificate specifies an incompatible key usage (CN=wrong"), "{wrong}");
     server.stop().await;
