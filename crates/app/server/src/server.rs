@@ -9,6 +9,7 @@ use midge_broker::broker::Broker;
 use midge_config::Options;
 use midge_config::schema::Port;
 use midge_config::schema::authorization;
+use midge_config::schema::tls::HandshakeFirst;
 use midge_net::entropy::SystemEntropy;
 use midge_net::shard::Shards;
 use midge_net::tls::ServerTls;
@@ -35,14 +36,14 @@ pub struct Server {
     node: Arc<Node>,
     shards: Arc<Shards>,
     client_addr: Option<SocketAddr>,
-    monitor_addr: Option<SocketAddr>,
+    pub(crate) monitor_addr: Option<SocketAddr>,
     /// True closes the client listener; the second one closes monitoring.
     stop_accepting: watch::Sender<bool>,
     stop_monitoring: watch::Sender<bool>,
     pub(crate) tls: Option<Arc<ServerTls>>,
     /// Whether the client listener is open.
     accepting: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
     ports_file: Option<PortsFile>,
     ended: watch::Sender<bool>,
 }
@@ -116,6 +117,9 @@ impl Server {
         if options.tls.is_some() {
             let word = if options.allow_non_tls { "available" } else { "required" };
             tracing::info!("TLS {word} for client connections");
+        }
+        if options.tls.as_ref().is_some_and(|tls| tls.handshake_first == HandshakeFirst::On) {
+            tracing::warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
         }
         let (broker, shards) = (self.node.broker.clone(), self.shards.clone());
         let (tls, accepting) = (self.tls.clone(), self.accepting.clone());
@@ -283,7 +287,7 @@ pub(crate) async fn bind(host: &str, port: Port) -> Result<TcpListener, String> 
     })
 }
 
-fn shown_host(host: &str) -> String {
+pub(crate) fn shown_host(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
 

@@ -99,7 +99,10 @@ impl Observe for Node {
         let list = || {
             let mut list = Vec::new();
             for account in &accounts {
-                account.for_each_subscription(|sub| list.push(detail(sub, &account.name)));
+                account.for_each_subscription(|sub| {
+                    let account = account.name.clone();
+                    list.push(SubDetail { account_tag: account.clone(), account, ..detail(sub) });
+                });
             }
             list.sort_by(|a, b| (a.cid, &a.sid).cmp(&(b.cid, &b.sid)));
             list
@@ -186,7 +189,7 @@ impl Node {
             ping_max: i64::from(settings.ping_max),
             http_host: options.monitoring.host.clone(),
             http_port: i64::from(bound.http),
-            http_base_path: options.monitoring.base_path.trim_end_matches('/').to_owned(),
+            http_base_path: options.monitoring.stated_base_path.clone(),
             https_port: i64::from(bound.https),
             auth_timeout: settings.auth_timeout.as_secs_f64(),
             max_control_line: i64::try_from(settings.max_control_line).unwrap_or(i64::MAX),
@@ -224,7 +227,7 @@ impl Node {
             account.for_each_subscription(|sub| {
                 let Some(cid) = sub.peer().map(|peer| peer.cid) else { return };
                 if let Some(conn) = at.get(&cid).and_then(|&n| open.get_mut(n)) {
-                    conn.subscription_details.push(detail(sub, &account.name));
+                    conn.subscription_details.push(detail(sub));
                 }
             });
         }
@@ -238,16 +241,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn detail(sub: &Subscription, account: &str) -> SubDetail {
+/// A subscription as connz shows it; subsz adds the account.
+fn detail(sub: &Subscription) -> SubDetail {
     SubDetail {
-        account: account.to_owned(),
-        account_tag: String::new(),
         subject: text(sub.subject()),
         queue: text(sub.queue().unwrap_or_default()),
         sid: text(sub.sid()),
         msgs: i64::try_from(sub.delivered()).unwrap_or(i64::MAX),
         max: sub.max().map_or(0, |max| i64::try_from(max).unwrap_or(i64::MAX)),
         cid: sub.peer().map_or(0, |peer| peer.cid),
+        ..SubDetail::default()
     }
 }
 
@@ -299,8 +302,7 @@ fn closed_info(conn: &ClosedConn, with_subs: bool) -> ConnInfo {
     info.reason = conn.reason.text();
     info.subscriptions = conn.subscriptions.len();
     if with_subs {
-        let account = info.account.clone();
-        info.subscription_details = conn.subscriptions.iter().map(|sub| detail(sub, &account)).collect();
+        info.subscription_details = conn.subscriptions.iter().map(|sub| detail(sub)).collect();
     }
     info
 }

@@ -13,10 +13,18 @@ pub struct Monitoring {
     pub https: Option<Port>,
     /// Path under which the pages stand, clean and with a leading `/`.
     pub base_path: String,
+    /// The same as the file states it; monitoring shows this one.
+    pub stated_base_path: String,
 }
 
 impl Default for Monitoring {
     fn default() -> Self {
-        Monitoring { host: String::new(), http: None, https: None, base_path: String::from("/") }
+        Monitoring {
+            host: String::new(),
+            http: None,
+            https: None,
+            base_path: String::from("/"),
+            stated_base_path: String::new(),
+        }
     }
 }

@@ -74,6 +74,7 @@ impl Decoder<'_> {
                 "http_base_path" => {
                     let path = self.text(node)?;
                     options.monitoring.base_path = crate::lang::clean(&format!("/{path}"));
+                    options.monitoring.stated_base_path = path;
                 }
                 _ => self.limit(options, row.key, &key.to_text(), node)?,
             },
