@@ -38,8 +38,8 @@ pub enum Form<'a> {
     Rewritten {
         /// The reply subject, empty for none.
         reply: &'a [u8],
-        /// Header bytes when the receiver gets HMSG.
-        header_len: Option<u32>,
+        /// The digits of the header size as the publisher wrote them, when the receiver gets HMSG.
+        header_digits: Option<&'a [u8]>,
         /// The digits of the size as the publisher wrote them; `None` where the size changed.
         digits: Option<&'a [u8]>,
         /// What is sent behind the line.
@@ -62,7 +62,7 @@ pub fn form<'a>(publish: &Publish<'a>, receiver_headers: bool) -> (bool, Form<'a
     let (at, len) = (publish.digits.0 as usize, publish.digits.1 as usize);
     let form = Form::Rewritten {
         reply: publish.reply,
-        header_len: as_headers.then_some(publish.header_len),
+        header_digits: as_headers.then(|| publish.header_digits()),
         digits: if strip { None } else { publish.whole.get(at..at + len) },
         body: if strip { body.get(publish.header_len as usize..).unwrap_or_default() } else { body },
     };
@@ -74,8 +74,8 @@ pub fn form<'a>(publish: &Publish<'a>, receiver_headers: bool) -> (bool, Form<'a
 pub fn rest(out: &mut Vec<u8>, form: &Form<'_>) {
     match form {
         Form::Verbatim(bytes) => out.extend_from_slice(bytes),
-        Form::Rewritten { reply, header_len, digits, body } => {
-            line_end(out, reply, *header_len, *digits, body.len());
+        Form::Rewritten { reply, header_digits, digits, body } => {
+            line_end(out, reply, *header_digits, *digits, body.len());
             out.extend_from_slice(body);
             out.extend_from_slice(b"\r\n");
         }
@@ -83,14 +83,14 @@ pub fn rest(out: &mut Vec<u8>, form: &Form<'_>) {
 }
 
 /// The bytes between the head and the body of a rewritten message.
-pub fn line_end(out: &mut Vec<u8>, reply: &[u8], header_len: Option<u32>, digits: Option<&[u8]>, len: usize) {
+pub fn line_end(out: &mut Vec<u8>, reply: &[u8], header: Option<&[u8]>, digits: Option<&[u8]>, len: usize) {
     let mut number = itoa::Buffer::new();
     if !reply.is_empty() {
         out.extend_from_slice(reply);
         out.push(b' ');
     }
-    if let Some(n) = header_len {
-        out.extend_from_slice(number.format(n).as_bytes());
+    if let Some(digits) = header {
+        out.extend_from_slice(digits);
         out.push(b' ');
     }
     match digits {
@@ -103,8 +103,9 @@ pub fn line_end(out: &mut Vec<u8>, reply: &[u8], header_len: Option<u32>, digits
 /// A whole message that did not come from a publisher.
 pub fn message(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], reply: &[u8], header: &[u8], payload: &[u8]) {
     head(out, !header.is_empty(), subject, sid);
-    let header_len = if header.is_empty() { None } else { u32::try_from(header.len()).ok() };
-    line_end(out, reply, header_len, None, header.len() + payload.len());
+    let mut number = itoa::Buffer::new();
+    let header_digits = (!header.is_empty()).then(|| number.format(header.len()).as_bytes());
+    line_end(out, reply, header_digits, None, header.len() + payload.len());
     out.extend_from_slice(header);
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
@@ -131,6 +132,10 @@ mod tests {
         assert_eq!(delivered(b"PUB  a   r 002 \nok\r\n", true), "MSG a 7 r 002\r\nok\r\n");
         assert_eq!(delivered(b"HPUB a r 3 5\r\nABChi\r\n", true), "HMSG a 7 r 3 5\r\nABChi\r\n");
         assert_eq!(delivered(b"HPUB a\t3 5\r\nABChi\r\n", true), "HMSG a 7 3 5\r\nABChi\r\n");
+        // Sizes are forwarded as they were written, in the usual spelling and in others.
+        assert_eq!(delivered(b"HPUB a r 03 005\r\nABChi\r\n", true), "HMSG a 7 r 03 005\r\nABChi\r\n");
+        assert_eq!(delivered(b"HPUB a  r\t03 \t005\r\nABChi\r\n", true), "HMSG a 7 r 03 005\r\nABChi\r\n");
+        assert_eq!(delivered(b"HPUB a  03 005\r\nABChi\r\n", false), "MSG a 7 2\r\nhi\r\n");
         assert_eq!(delivered(b"HPUB a r 3 5\r\nABChi\r\n", false), "MSG a 7 r 2\r\nhi\r\n");
         assert_eq!(delivered(b"HPUB a 0 2\r\nhi\r\n", true), "MSG a 7 2\r\nhi\r\n");
     }

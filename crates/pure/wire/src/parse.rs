@@ -33,6 +33,12 @@ impl<'a> Publish<'a> {
         let end = self.whole.len().saturating_sub(2);
         self.whole.get(self.payload_at as usize..end).unwrap_or_default()
     }
+
+    /// The digits of the header size of HPUB: the argument before the total size.
+    pub fn header_digits(&self) -> &'a [u8] {
+        let before = self.whole.get(..self.digits.0 as usize).unwrap_or_default();
+        before.split(|&b| is_blank(b)).rfind(|word| !word.is_empty()).unwrap_or_default()
+    }
 }
 
 /// One operation.

@@ -281,10 +281,9 @@ impl ClientConn {
         // A reason that somebody else gave first is the true one.
         self.peer.queue().close(reason);
         let reason = self.peer.closed().unwrap_or(reason);
-        let subscriptions: Vec<Arc<Subscription>> = self.subscriptions.drain().collect();
-        for sub in &subscriptions {
-            sub.end();
-        }
+        let mut subscriptions: Vec<Arc<Subscription>> = self.subscriptions.drain().collect();
+        // Those that a publisher has ended meanwhile are not its own any more.
+        subscriptions.retain(|sub| sub.end());
         if !self.broker.is_stopping() {
             self.account.remove_all(subscriptions.iter());
         }

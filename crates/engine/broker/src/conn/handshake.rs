@@ -81,15 +81,15 @@ impl ClientConn {
 
     pub(super) fn connect(&mut self, batch: &mut Batch, json: &[u8]) -> Flow {
         self.pings.active(batch.now.mono);
+        if let Err(error) = self.options.merge(json) {
+            tracing::error!("{} - Error parsing CONNECT: {error}", self.peer.label());
+            return Flow::Close(Reason::ProtocolViolation);
+        }
         if self.connected {
             // A later CONNECT starts over, with the options that it does not state kept.
             self.remove_all();
             self.leave_account();
             self.connected = false;
-        }
-        if let Err(error) = self.options.merge(json) {
-            tracing::error!("{} - Error parsing CONNECT: {error}", self.peer.label());
-            return Flow::Close(Reason::ProtocolViolation);
         }
         self.plan_first_ping(batch.now);
         self.peer.with_details(|details| {

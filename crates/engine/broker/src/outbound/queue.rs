@@ -294,6 +294,14 @@ impl Queue {
         self.stalled.map(|stall| stall.since)
     }
 
+    /// Appends a copy of the last `len` bytes queued to `out`, flights not among them: for observers that compare what
+    /// was queued with what arrives.
+    pub fn copy_last(&self, len: usize, out: &mut Vec<u8>) {
+        let held = self.waiting.len() + self.tail.len();
+        let chunks = self.waiting.chunks.iter().map(Chunk::bytes).chain([self.tail.as_slice()]);
+        out.extend(chunks.flatten().skip(self.waiting.offset + held.saturating_sub(len)));
+    }
+
     /// Chunks queued, for the log line of a slow consumer.
     pub fn chunks(&self) -> usize {
         self.waiting.chunks.len() + usize::from(!self.tail.is_empty())
@@ -320,6 +328,9 @@ mod tests {
         assert!(matches!(queue.take(), Taken::Busy));
         queue.push(&mut pool, b"four");
         assert_eq!(written(&flight), b"one two three ");
+        let mut last = Vec::new();
+        queue.copy_last(3, &mut last);
+        assert_eq!(last, b"our");
         flight.advance(5, &mut pool);
         let Taken::Flight(flight) = queue.done(flight, 5, true, &mut pool) else { panic!() };
         assert_eq!(written(&flight), b"wo three four");

@@ -46,7 +46,7 @@ pub const SERVER_ROWS: &[Row] = &[
         .refused("HTTPPort"),
     top("https", Listen, "Monitoring over HTTPS, with the certificates of `tls`.").refused("HTTPSPort"),
     top("https_port", Int, "Port for monitoring over HTTPS.").default("0").refused("HTTPSPort"),
-    top("http_base_path", Text, "Path of the monitoring pages.").default("/").refused("HTTPBasePath"),
+    top("http_base_path", Text, "Path of the monitoring pages.").default("").refused("HTTPBasePath"),
     top("max_control_line", Int, "Bytes of a protocol line.").default("4096").live(),
     top("max_payload", Int, "Bytes of a message; not above `max_pending`.").default("1048576").live(),
     top("max_pending", Int, "Bytes queued for a connection.").default("67108864").refused("MaxPending"),
