@@ -9,6 +9,7 @@ mod bench;
 mod clients;
 mod dist;
 mod fuzz;
+mod hostile;
 mod oracle;
 mod parity;
 mod repo;
@@ -25,6 +26,7 @@ usage: cargo xtask TASK [options]
   clients   client libraries and the nats command against midge
   parity    the ledger of the Go server's tests, audited
   fuzz      every fuzz target for some seconds
+  hostile   floods and half-finished input against a release build: memory bounds, and how others are served
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         "dist" => dist::task(rest),
         "clients" => clients::task(rest),
         "fuzz" => fuzz::task(rest),
+        "hostile" => hostile::task(rest),
         "oracle" => oracle::task(rest),
         "parity" => parity::task(rest),
         "tidy" => tidy::task(rest),
