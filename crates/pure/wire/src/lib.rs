@@ -11,7 +11,7 @@
 //!
 //! What it does not do: decide. Permissions, limits other than the length of a line, and replies are the broker's.
 #![forbid(unsafe_code)]
-#![warn(clippy::unwrap_used)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod connect;
 pub mod encode;
