@@ -254,12 +254,20 @@ impl Peer {
         if publisher.cid == self.cid || !self.queue().is_crowded(limit) {
             return false;
         }
-        let mut waiting = self.waiting.lock();
-        if waiting.len() < WAITING_PUBLISHERS {
-            waiting.push((publisher.clone(), limit / 2));
+        let mark = limit / 2;
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.len() < WAITING_PUBLISHERS {
+                waiting.push((publisher.clone(), mark));
+            }
+            self.has_waiting.store(true, Ordering::Release);
         }
-        self.has_waiting.store(true, Ordering::Release);
-        true
+        // The consumer may have drained before it could see who waits.
+        let drained = self.queue().pending() <= mark;
+        if drained {
+            self.release_publishers();
+        }
+        !drained
     }
 
     /// Wakes the publishers whose mark is reached; flushers call this after they have written.
