@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, builder, reason_of};
+use crate::support::{Client, PLAIN, builder, reason_of};
 
 /// A server that pings every 200 ms; files allow no less than a second of patience for most of it.
 async fn pinging(config: &str) -> midge_server::Server {
@@ -13,9 +13,14 @@ async fn pinging(config: &str) -> midge_server::Server {
 #[tokio::test]
 async fn a_silent_client_becomes_stale() {
     let server = pinging("ping_max: 2").await;
-    let mut client = Client::connected(&server).await;
-    assert_eq!(client.rest().await, "PING\r\nPING\r\n-ERR 'Stale Connection'\r\n");
-    assert_eq!(reason_of(&server, client.cid()).await, "Stale Connection");
+    // A pipe is a stream that its task alone writes, as a TLS connection is.
+    let mut inside = Client::inside(&server).await;
+    inside.login(PLAIN).await;
+    for mut client in [Client::connected(&server).await, inside] {
+        assert_eq!(client.rest().await, "PING\r\nPING\r\n-ERR 'Stale Connection'\r\n");
+        assert_eq!(reason_of(&server, client.cid()).await, "Stale Connection");
+    }
+    assert_eq!(server.node().broker.counters.sum(midge_broker::broker::counter::STALE), 2);
     server.shutdown().await;
 }
 

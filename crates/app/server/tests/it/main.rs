@@ -3,6 +3,7 @@
 mod delivery;
 mod embedding;
 mod hostile;
+mod language;
 mod life;
 mod liveness;
 mod logins;

@@ -89,6 +89,29 @@ fn write_out(text: &str) {
     std::io::stdout().write_all(text.as_bytes()).expect("output");
 }
 
+/// Accepting pauses while there are no descriptors, and goes on when there are.
+#[test]
+fn descriptors_run_out_and_come_back() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let mut server = Attacked::start("");
+    let pid = server.child.id();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count() as u64;
+    let of = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let few = Rlimit { current: Some(open + 8), ..getrlimit(Resource::Nofile) };
+    let former = prlimit(of, Resource::Nofile, few).expect("its limit is ours to change");
+    let crowd: Vec<_> =
+        (0..32).map(|_| std::net::TcpStream::connect(server.addr).expect("the system's queue")).collect();
+    assert!(server.child.try_wait().is_ok_and(|ended| ended.is_none()), "the server lives");
+    prlimit(of, Resource::Nofile, former).expect("the former limit");
+    for stream in crowd {
+        let mut line = String::new();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket option");
+        BufReader::new(stream).read_line(&mut line).expect("everybody is greeted");
+        assert!(line.starts_with("INFO "), "{line}");
+    }
+    assert!(server.stop());
+}
+
 /// Plays one scenario, and checks the bound and the neighbour.
 async fn play(name: &str) {
     let scenario = ALL.iter().find(|scenario| scenario.name == name).expect("a scenario");

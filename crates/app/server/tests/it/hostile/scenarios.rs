@@ -73,7 +73,8 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "subscription bomb against a maximum",
         config: "max_subscriptions: 1000",
-        bound: |_| SLACK,
+        // An error is owed for each that is refused.
+        bound: |size| SLACK + size.subscriptions * 40,
         play: |addr, size| Box::pin(subscription_bomb(addr, size)),
     },
     Scenario {
