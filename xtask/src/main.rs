@@ -10,6 +10,7 @@ mod clients;
 mod dist;
 mod fuzz;
 mod hostile;
+mod icount;
 mod oracle;
 mod parity;
 mod repo;
@@ -26,6 +27,7 @@ usage: cargo xtask TASK [options]
   clients   client libraries and the nats command against midge
   parity    the ledger of the Go server's tests, audited
   fuzz      every fuzz target for some seconds
+  icount    instructions of the hot functions, against the recorded counts
   hostile   floods and half-finished input against a release build: memory bounds, and how others are served
 ";
 
@@ -49,6 +51,7 @@ fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         "clients" => clients::task(rest),
         "fuzz" => fuzz::task(rest),
         "hostile" => hostile::task(rest),
+        "icount" => icount::task(rest),
         "oracle" => oracle::task(rest),
         "parity" => parity::task(rest),
         "tidy" => tidy::task(rest),
