@@ -26,6 +26,9 @@ pub const WRITE_SLICES: usize = 64;
 /// Connections accepted and not yet taken by their shard; accepting waits when a shard is this far behind.
 pub const ACCEPT_QUEUE: usize = 1024;
 
+/// A shard without a batch for this long gives back the memory that a busy time needed.
+pub const QUIET: Duration = Duration::from_secs(10);
+
 /// Threads of each shard for slow hashing; further hashes wait.
 pub const BLOCKING_THREADS: usize = 2;
 

@@ -14,7 +14,7 @@ use midge_broker::peer::Peer;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::limits::{ACCEPT_QUEUE, BLOCKING_THREADS, INLINE_QUEUES, INLINE_TIME, READ_BUFFER};
+use crate::limits::{ACCEPT_QUEUE, BLOCKING_THREADS, INLINE_QUEUES, INLINE_TIME, QUIET, READ_BUFFER};
 
 /// What the tasks of one thread share, one at a time and never across an await.
 pub struct Local {
@@ -76,6 +76,18 @@ impl Local {
 pub fn with<T>(f: impl FnOnce(&mut Local) -> T) -> T {
     LOCAL.with_borrow_mut(|local| {
         f(local.get_or_insert_with(|| Local::new(FOREIGN.fetch_add(1, Ordering::Relaxed))))
+    })
+}
+
+/// Gives memory back when no batch came since `last`; answers the last batch.
+fn relax(last: u64) -> u64 {
+    with(|local| {
+        let batch = local.batch.id();
+        if batch == last {
+            local.batch.relax();
+            local.buffer = BytesMut::new();
+        }
+        batch
     })
 }
 
@@ -198,8 +210,11 @@ impl Shards {
 /// Runs tasks until nobody can start new ones and all have ended.
 async fn serve(mut tasks: mpsc::Receiver<Spawn>) {
     let mut running = tokio::task::JoinSet::new();
+    let mut quiet = tokio::time::interval(QUIET);
+    let mut last_batch = 0;
     loop {
         tokio::select! {
+            _ = quiet.tick() => last_batch = relax(last_batch),
             task = tasks.recv() => match task {
                 Some(Spawn::Task(make)) => {
                     running.spawn(make());

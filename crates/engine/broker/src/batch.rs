@@ -72,7 +72,7 @@ impl Batch {
 
     /// The batch's number, unlike that of any other batch of any shard.
     #[inline]
-    pub(crate) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.id
     }
 

@@ -27,9 +27,6 @@ pub const CACHED_ROUTES: usize = 8192;
 /// Subscriptions held by all remembered routes of a shard; above, all are forgotten.
 pub const CACHED_ROUTE_MEMBERS: usize = 1 << 20;
 
-/// Publish decisions that a connection remembers; when full, all are forgotten.
-pub const CACHED_DECISIONS: usize = 128;
-
 /// A publisher waits this long for a consumer whose queue is nearly full.
 pub const STALL: Duration = Duration::from_millis(2);
 
