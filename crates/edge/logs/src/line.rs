@@ -58,7 +58,7 @@ pub(crate) enum Zone {
 impl Zone {
     /// The zone of the machine: `TZ`, else the system's setting, else UTC.
     pub(crate) fn local() -> Zone {
-        TimeZone::try_system().map_or(Zone::Utc, Zone::Local)
+        local_zone().map_or(Zone::Utc, Zone::Local)
     }
 
     /// Seconds ahead of UTC.
@@ -117,6 +117,21 @@ pub(crate) fn one_line(mut text: String) -> String {
     }
     let escape = |c: char| if harmless(c) { c.to_string() } else { c.escape_default().to_string() };
     text.chars().map(escape).collect()
+}
+
+/// The zone of the system: what `TZ` names, or else `/etc/localtime`. One file is read; searching the whole zone
+/// directory, as a library would, takes longer than the rest of the start.
+fn local_zone() -> Option<TimeZone> {
+    let name = std::env::var("TZ").ok();
+    let path = match name.as_deref().map(|name| name.trim_start_matches(':')) {
+        None => "/etc/localtime".to_owned(),
+        Some("" | "UTC") => return None,
+        Some(path) if path.starts_with('/') => path.to_owned(),
+        Some(name) if name.contains("..") => return None,
+        Some(name) => format!("/usr/share/zoneinfo/{name}"),
+    };
+    let data = std::fs::read(path).ok()?;
+    TimeZone::tzif(name.as_deref().unwrap_or("Local"), &data).ok()
 }
 
 #[cfg(test)]
