@@ -14,18 +14,24 @@ use ledger::{Proof, Row, Status};
 
 pub fn task(arguments: &[String]) -> Result<ExitCode> {
     let mut mutations: Option<usize> = None;
+    let mut check: Option<&String> = None;
     let mut seed: u64 =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.subsec_nanos().into();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let value = rest.next().with_context(|| format!("{argument} needs a value"))?;
         match argument.as_str() {
+            "--check" => check = Some(value),
             "--mutate" => mutations = Some(value.parse()?),
             "--seed" => seed = value.parse()?,
-            other => bail!("unknown argument {other}: --mutate N, --seed S"),
+            other => bail!("unknown argument {other}: --mutate N, --seed S, --check ID"),
         }
     }
     let rows = ledger::read(&repo::root().join("parity/ledger.tsv"))?;
+    if let Some(id) = check {
+        let wrong = mutate::check(id)?;
+        return Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let mut wrong = audit(&rows)?;
     if wrong.is_empty()
         && let Some(count) = mutations

@@ -1,7 +1,9 @@
 //! Breaking things on purpose: a covered row is only covered if its test fails when the behaviour is broken.
 //!
-//! It happens in a copy of the tree under `target/mutants`, so that an interrupted run leaves nothing broken behind.
+//! It happens in a copy of the tree under `target/mutants`, so that an interrupted run leaves nothing broken behind. Each
+//! mutation is applied and built once for all the rows that it serves, and of the tree only what the proofs need is built.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,20 +27,48 @@ pub fn run(rows: &[Row], count: usize, seed: u64) -> Result<Vec<String>> {
     let mutations = read(&repo::root().join("parity/mutations.tsv"))?;
     let covered: Vec<&Row> = rows.iter().filter(|row| row.status == Status::Covered).collect();
     let mut wrong = Vec::new();
-    let tree = Tree::copy()?;
+    // By mutation, in the order of the file, the proofs that rows of the sample rest on.
+    let mut plan: BTreeMap<usize, BTreeSet<&Proof>> = BTreeMap::new();
     for row in sample(&covered, count, seed) {
-        let fitting = mutations.iter().find_map(|mutation| {
+        let fitting = mutations.iter().enumerate().find_map(|(at, mutation)| {
             let proof = row.by.iter().find(|proof| mutation.expected.contains(proof))?;
-            Some((mutation, proof))
+            Some((at, proof))
         });
-        let Some((mutation, proof)) = fitting else {
-            wrong.push(format!("{}: no mutation is registered for {}", row.test, shown(&row.by)));
-            continue;
+        match fitting {
+            Some((at, proof)) => drop(plan.entry(at).or_default().insert(proof)),
+            None => wrong.push(format!("{}: no mutation is registered for {}", row.test, shown(&row.by))),
+        }
+    }
+    let plan = plan.into_iter().filter_map(|(at, proofs)| Some((mutations.get(at)?, proofs)));
+    wrong.extend(apply(plan)?);
+    Ok(wrong)
+}
+
+/// Every mutation whose id contains `text`, against all that it is expected to break.
+pub fn check(text: &str) -> Result<Vec<String>> {
+    let mutations = read(&repo::root().join("parity/mutations.tsv"))?;
+    let chosen = mutations.iter().filter(|mutation| mutation.id.contains(text));
+    apply(chosen.map(|mutation| (mutation, mutation.expected.iter().collect())))
+}
+
+/// Applies mutations one by one; a line for each proof that did not notice, or could not be asked.
+fn apply<'a>(plan: impl Iterator<Item = (&'a Mutation, BTreeSet<&'a Proof>)>) -> Result<Vec<String>> {
+    let tree = Tree::copy()?;
+    let mut wrong = Vec::new();
+    for (mutation, proofs) in plan {
+        let results = match tree.noticed(mutation, &proofs) {
+            Ok(results) => results,
+            Err(error) => {
+                println!("FAILED  {}: {error:#}", mutation.id);
+                wrong.push(format!("{}: {error:#}", mutation.id));
+                continue;
+            }
         };
-        let noticed = tree.noticed(mutation, proof).with_context(|| mutation.id.clone())?;
-        println!("{} {} by {}", if noticed { "noticed" } else { "MISSED " }, mutation.id, proof.shown());
-        if !noticed {
-            wrong.push(format!("{}: {} does not notice {}", row.test, proof.shown(), mutation.id));
+        for (proof, noticed) in results {
+            println!("{} {} by {}", if noticed { "noticed" } else { "MISSED " }, mutation.id, proof.shown());
+            if !noticed {
+                wrong.push(format!("{} does not notice {}", proof.shown(), mutation.id));
+            }
         }
     }
     Ok(wrong)
@@ -114,16 +144,21 @@ impl Tree {
         Ok(Self { root, target })
     }
 
-    /// Applies a mutation, and says whether the proof fails.
-    fn noticed(&self, mutation: &Mutation, proof: &Proof) -> Result<bool> {
+    /// Applies a mutation, and says of each proof whether it fails.
+    fn noticed<'a>(
+        &self,
+        mutation: &Mutation,
+        proofs: &BTreeSet<&'a Proof>,
+    ) -> Result<Vec<(&'a Proof, bool)>> {
         let path = self.root.join(&mutation.file);
         let text = std::fs::read_to_string(&path).with_context(|| mutation.file.clone())?;
         let places = text.matches(&mutation.search).count();
         ensure!(places == 1, "the search text stands {places} times in {}", mutation.file);
         std::fs::write(&path, text.replacen(&mutation.search, &mutation.replace, 1))?;
-        let passed = self.passes(proof);
+        let results =
+            proofs.iter().map(|proof| Ok((*proof, !self.passes(proof)?))).collect::<Result<Vec<_>>>();
         std::fs::write(&path, text)?;
-        Ok(!passed?)
+        results
     }
 
     fn passes(&self, proof: &Proof) -> Result<bool> {

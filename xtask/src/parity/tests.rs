@@ -10,6 +10,9 @@ use serde_json::Value;
 use super::ledger::CargoTest;
 use crate::repo;
 
+/// How long the tests of one program may take.
+const LONGEST_SECONDS: &str = "120";
+
 /// A test program: crate, integration target, where it is, and where it runs.
 struct Program {
     krate: String,
@@ -24,7 +27,7 @@ pub fn run_named(named: &BTreeSet<CargoTest>) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let crates: BTreeSet<&str> = named.iter().map(|test| test.krate.as_str()).collect();
-    let programs = build(&repo::root(), None, &crates)?.context("the tests do not compile")?;
+    let programs = build(&repo::root(), &crates)?.context("the tests do not compile")?;
     let mut missing = named.clone();
     let mut wrong = Vec::new();
     for program in programs {
@@ -49,9 +52,7 @@ pub fn run_named(named: &BTreeSet<CargoTest>) -> Result<Vec<String>> {
 
 /// Whether one test passes in another tree; nothing when it does not compile.
 pub fn passes(root: &Path, target_dir: &Path, test: &CargoTest) -> Result<Option<bool>> {
-    let Some(programs) = build(root, Some(target_dir), &BTreeSet::from([test.krate.as_str()]))? else {
-        return Ok(None);
-    };
+    let Some(programs) = build_one(root, target_dir, test)? else { return Ok(None) };
     for program in
         programs.iter().filter(|program| program.krate == test.krate && program.target == test.target)
     {
@@ -64,24 +65,45 @@ pub fn passes(root: &Path, target_dir: &Path, test: &CargoTest) -> Result<Option
 
 /// Runs tests of one program: the path of each that ran, and whether it passed.
 fn run(program: &Program, tests: &[&CargoTest]) -> Result<Vec<(String, bool)>> {
-    let mut command = Command::new(&program.executable);
+    // A mutation may make a test wait for ever: what does not end in time has not passed.
+    let mut command = Command::new("timeout");
+    command.arg(LONGEST_SECONDS).arg(&program.executable);
     command.current_dir(&program.dir).env("CARGO_MANIFEST_DIR", &program.dir);
     let output = command.arg("--exact").args(tests.iter().map(|test| &test.path)).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let results = text.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
-    Ok(results
+    let ran: BTreeMap<String, bool> = results
         .filter(|(_, result)| *result != "ignored")
         .map(|(path, result)| (path.to_owned(), result == "ok"))
-        .collect())
+        .collect();
+    // A program that was ended says nothing of the tests that it was in.
+    let ended = !matches!(output.status.code(), Some(0 | 101));
+    let missing = tests.iter().filter(|test| ended && !ran.contains_key(&test.path));
+    let missing: Vec<_> = missing.map(|test| (test.path.clone(), false)).collect();
+    Ok(ran.into_iter().chain(missing).collect())
+}
+
+/// Builds the program of one test in another tree, and nothing else; nothing when it does not compile.
+fn build_one(root: &Path, target_dir: &Path, test: &CargoTest) -> Result<Option<Vec<Program>>> {
+    let mut cargo = repo::cargo();
+    cargo.env("CARGO_TARGET_DIR", target_dir);
+    match &test.target {
+        Some(target) => cargo.args(["test", "--test", target]),
+        // `--lib` would be refused by a crate that is a program.
+        None => cargo.args(["test", "--lib", "--bins"]),
+    };
+    build_with(cargo, root, &BTreeSet::from([test.krate.as_str()]))
 }
 
 /// Builds the test programs of some crates; nothing when they do not compile.
-fn build(root: &Path, target_dir: Option<&Path>, crates: &BTreeSet<&str>) -> Result<Option<Vec<Program>>> {
+fn build(root: &Path, crates: &BTreeSet<&str>) -> Result<Option<Vec<Program>>> {
     let mut cargo = repo::cargo();
-    cargo.current_dir(root).args(["test", "--no-run", "--message-format=json"]);
-    if let Some(dir) = target_dir {
-        cargo.env("CARGO_TARGET_DIR", dir);
-    }
+    cargo.arg("test");
+    build_with(cargo, root, crates)
+}
+
+fn build_with(mut cargo: Command, root: &Path, crates: &BTreeSet<&str>) -> Result<Option<Vec<Program>>> {
+    cargo.current_dir(root).args(["--no-run", "--message-format=json"]);
     for krate in crates {
         let package = if *krate == "xtask" { (*krate).to_owned() } else { format!("midge-{krate}") };
         cargo.args(["--package", &package]);
