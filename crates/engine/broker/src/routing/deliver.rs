@@ -65,6 +65,13 @@ pub(super) fn deliver(
         return Sent { messages: 0, spent: sub.is_spent() };
     }
     let messages = sub.claim(run.len() as u64) as usize;
+    if peer.tracks_responses() {
+        // Requests that are delivered may be answered, and no others; under the queue lock, so that the permission is
+        // there before the request is.
+        for publish in run.iter().take(messages).filter(|p| !p.reply.is_empty()) {
+            peer.allow_response(publish.reply, batch.now);
+        }
+    }
     let before = queue.pending();
     let mut body_bytes = 0;
     for publish in run.iter().take(messages) {

@@ -151,11 +151,6 @@ fn to(
     if sub.filtered() && run.first().is_some_and(|p| !peer.may_receive(p.subject, sub.queue())) {
         return 0;
     }
-    if peer.tracks_responses() {
-        for publish in run.iter().filter(|p| !p.reply.is_empty()) {
-            peer.allow_response(publish.reply, batch.now);
-        }
-    }
     let Sent { messages, spent } = deliver::deliver(batch, origin, peer, sub, run, input);
     if let Some(settings) = origin.trace {
         for publish in run.iter().take(messages) {
