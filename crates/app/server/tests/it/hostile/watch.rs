@@ -49,7 +49,7 @@ impl Neighbour {
                 }
                 took.push(start.elapsed());
                 // Often enough to see delays, seldom enough not to be the load itself.
-                std::thread::sleep(Duration::from_millis(2));
+                std::thread::park_timeout(Duration::from_millis(2));
             }
             Ok(took)
         });
