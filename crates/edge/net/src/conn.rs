@@ -82,6 +82,11 @@ impl Connection {
                         cx.waker().wake_by_ref();
                         Poll::Pending
                     }
+                    // Another shard is writing. What it is refused is left to this task, so the socket has to stay.
+                    Wrote::Done if peer.queue().pending() > 0 => {
+                        cx.waker().wake_by_ref();
+                        Poll::Pending
+                    }
                     _ => Poll::Ready(()),
                 }
             });
