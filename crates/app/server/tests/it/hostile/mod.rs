@@ -101,6 +101,9 @@ fn descriptors_run_out_and_come_back() {
     let former = prlimit(of, Resource::Nofile, few).expect("its limit is ours to change");
     let crowd: Vec<_> =
         (0..32).map(|_| std::net::TcpStream::connect(server.addr).expect("the system's queue")).collect();
+    let last = crowd.last().expect("a crowd");
+    last.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket option");
+    assert!(last.peek(&mut [0]).is_err(), "there is no descriptor for it");
     assert!(server.child.try_wait().is_ok_and(|ended| ended.is_none()), "the server lives");
     prlimit(of, Resource::Nofile, former).expect("the former limit");
     for stream in crowd {
