@@ -1,0 +1,1 @@
+//! Files: the real disk under the stores.

@@ -1,0 +1,2 @@
+//! Other people's byte formats.
+#![forbid(unsafe_code)]

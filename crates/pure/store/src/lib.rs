@@ -1,0 +1,4 @@
+//! Messages as a state machine over a disk that is asked, never met.
+#![forbid(unsafe_code)]
+
+pub mod port;
