@@ -14,7 +14,7 @@ pub enum StartError {
     Options(String),
     /// TLS cannot be set up from its files.
     Tls(String),
-    /// The operating system refuses a port, a file or threads.
+    /// The operating system refuses a port, a file or threads, or the address that clients are told is none.
     System(String),
 }
 

@@ -18,6 +18,7 @@
 //! that is nothing but a server.
 #![forbid(unsafe_code)]
 
+mod advertise;
 mod builder;
 mod files;
 mod lame_duck;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use midge_auth::permissions::Permissions;
 use midge_broker::broker::Broker;
-use midge_config::Options;
 use midge_config::schema::Port;
 use midge_config::schema::authorization;
 use midge_config::schema::tls::HandshakeFirst;
@@ -19,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::advertise::advertised;
 use crate::builder::{Builder, StartError};
 use crate::files::{self, PortsFile};
 use crate::lame_duck;
@@ -112,8 +112,8 @@ impl Server {
         })?;
         let addr = listener.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         self.client_addr = Some(addr);
-        self.node.broker.set_address(advertised(options, addr));
         tracing::info!("Listening for client connections on {}:{}", shown_host(host), addr.port());
+        self.node.broker.set_address(advertised(options, addr).map_err(StartError::System)?);
         if options.tls.is_some() {
             let word = if options.allow_non_tls { "available" } else { "required" };
             tracing::info!("TLS {word} for client connections");
@@ -293,20 +293,6 @@ pub(crate) fn shown_host(host: &str) -> String {
 
 fn port_number(port: Port) -> i32 {
     port.number().max(0)
-}
-
-/// Host and port for INFO.
-fn advertised(options: &Options, bound: SocketAddr) -> (String, u16) {
-    let advertise = &options.listen.client_advertise;
-    if advertise.is_empty() {
-        return (options.listen.host.clone(), bound.port());
-    }
-    match advertise.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => {
-            (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or(bound.port()))
-        }
-        _ => (advertise.clone(), bound.port()),
-    }
 }
 
 /// The first lines of the log.
