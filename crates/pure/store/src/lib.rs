@@ -1,4 +1,5 @@
 //! Messages as a state machine over a disk that is asked, never met.
 #![forbid(unsafe_code)]
 
+pub mod format;
 pub mod port;

@@ -1,0 +1,10 @@
+//! Every byte of a store's files, encoded and decoded; no file is opened here.
+//!
+//! Decoders take what a damaged disk or a foreign program left: they check every length before they use it, allocate no more than
+//! the input accounts for, and say where they stopped. What a damaged file means for a store is not decided here.
+//!
+//! - [`record`], [`scan`]: the records of a block, one and many.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
+
+pub mod record;
+pub mod scan;
