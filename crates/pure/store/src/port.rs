@@ -66,7 +66,7 @@ pub enum Op {
         /// When it is complete.
         promise: Promise,
     },
-    /// Replaces small files, all of them or, after a crash at any moment, none.
+    /// Replaces files, all of them or, after a crash at any moment, none. Goes through the journal whatever the promise.
     Replace {
         /// The files with their new contents; their folders are created when absent.
         files: Vec<(Name, Bytes)>,
@@ -75,7 +75,7 @@ pub enum Op {
     },
     /// Removes files; absent ones are no error. With [`Promise::Durable`] they do not come back after a crash.
     Remove {
-        /// The files.
+        /// The files. A path that ends in `/` is a folder, removed with everything in it.
         files: Vec<Name>,
         /// When it is complete.
         promise: Promise,
@@ -103,8 +103,11 @@ pub enum Op {
         /// When it is complete.
         promise: Promise,
     },
-    /// Everything that the lane submitted before is in its own files on stable storage, without the help of a journal.
+    /// Everything that the lane submitted before is in its own files on stable storage, without the help of a journal. Deltas are not:
+    /// they are in no file until the store replaces `o.dat`. May complete after operations that were submitted later.
     Checkpoint,
+    /// The store has seen the failure of an operation; what it submits from here on is done again.
+    Resume,
     /// The store is deleted: its folder and everything in it.
     Delete,
     /// Writes and syncs a file under a temporary name, for [`Op::Adopt`]. Out of order.
@@ -121,7 +124,9 @@ pub enum Op {
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Op::Write { block, offset, bytes, promise } => write!(f, "write {block}.blk at {offset}, {} bytes, {promise:?}", bytes.len()),
+            Op::Write { block, offset, bytes, promise } => {
+                write!(f, "write {block}.blk at {offset}, {} bytes, {promise:?}", bytes.len())
+            }
             Op::Replace { files, promise } => {
                 f.write_str("replace")?;
                 files.iter().try_for_each(|(name, bytes)| write!(f, " {name} ({} bytes)", bytes.len()))?;
@@ -134,8 +139,11 @@ impl fmt::Debug for Op {
             }
             Op::Adopt { staged, file } => write!(f, "adopt {staged} as {file}"),
             Op::SetLen { block, len } => write!(f, "set the length of {block}.blk to {len}"),
-            Op::Delta { consumer, bytes, promise } => write!(f, "delta of {consumer}, {} bytes, {promise:?}", bytes.len()),
+            Op::Delta { consumer, bytes, promise } => {
+                write!(f, "delta of {consumer}, {} bytes, {promise:?}", bytes.len())
+            }
             Op::Checkpoint => f.write_str("checkpoint"),
+            Op::Resume => f.write_str("resume"),
             Op::Delete => f.write_str("delete"),
             Op::Stage { file, bytes } => write!(f, "stage {file}, {} bytes", bytes.len()),
             Op::Work(_) => f.write_str("work"),
@@ -166,7 +174,7 @@ pub enum Outcome {
     Done,
     /// What a [`Work`] returned.
     Worked(Box<dyn Any + Send>),
-    /// It failed. Nothing that follows it in its lane was done; the lane is refused until the store has been told.
+    /// It failed, and may or may not be found done after a crash. Nothing that follows it in its lane is done until [`Op::Resume`].
     Failed(DiskError),
 }
 
