@@ -3,8 +3,11 @@
 //! Decoders take what a damaged disk or a foreign program left: they check every length before they use it, allocate no more than
 //! the input accounts for, and say where they stopped. What a damaged file means for a store is not decided here.
 //!
-//! - [`record`], [`scan`]: the records of a block, one and many.
+//! - [`record`], [`scan`]: the records of a block, one and many;
+//! - [`keys`], [`encrypt`]: the keys of encrypted stores, and what they seal.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
 
+pub mod encrypt;
+pub mod keys;
 pub mod record;
 pub mod scan;
