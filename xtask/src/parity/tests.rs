@@ -116,6 +116,10 @@ fn build_with(mut cargo: Command, root: &Path, crates: &BTreeSet<&str>) -> Resul
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
         let Some(executable) = message["executable"].as_str() else { continue };
+        // Examples and the programs under test are built as well, and are no tests.
+        if message["profile"]["test"] != true {
+            continue;
+        }
         let manifest = message["manifest_path"].as_str().unwrap_or_default();
         let dir = Path::new(manifest).parent().unwrap_or(Path::new(".")).to_path_buf();
         let krate = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
