@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a command")]
 
 mod client;
+mod durability;
 mod load;
 mod report;
 mod rows;
@@ -25,13 +26,17 @@ struct Arguments {
     document: Option<String>,
 }
 
-fn arguments() -> Result<Arguments, String> {
+fn arguments() -> Result<Option<Arguments>, String> {
     let mut parsed = Arguments { rounds: 5, only: String::new(), document: None };
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "core" => {}
+            "durability" => {
+                durability::run(&mut given)?;
+                return Ok(None);
+            }
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,
             "--document" => parsed.document = Some(value()?),
@@ -42,11 +47,11 @@ fn arguments() -> Result<Arguments, String> {
             }
         }
     }
-    Ok(parsed)
+    Ok(Some(parsed))
 }
 
 fn run() -> Result<bool, String> {
-    let arguments = arguments()?;
+    let Some(arguments) = arguments()? else { return Ok(true) };
     let programs = server::Programs::from_environment()?;
     client::raise_open_files();
     let mut results = Vec::new();
