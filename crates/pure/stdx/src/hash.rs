@@ -105,9 +105,26 @@ impl NamedHash {
     }
 }
 
+/// Eight characters for a name, from the start of its SHA-256: node ids, folders of Raft groups and of staged batches.
+pub fn hash8(name: &[u8]) -> [u8; 8] {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let digest = Sha256::digest(name);
+    let mut out = [0; 8];
+    for (place, byte) in out.iter_mut().zip(digest.iter()) {
+        *place = ALPHABET[usize::from(*byte) % ALPHABET.len()];
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_hashes_of_names() {
+        // SHA-256 of the empty string starts with e3 b0 c4 42 98 fc 1c 14; each byte modulo 62 is a place in the alphabet.
+        assert_eq!(&hash8(b""), b"fqA4S4SK");
+    }
 
     #[test]
     fn a_named_hash_depends_on_the_name_and_not_on_the_parting() {

@@ -4,10 +4,19 @@
 //! the input accounts for, and say where they stopped. What a damaged file means for a store is not decided here.
 //!
 //! - [`record`], [`scan`]: the records of a block, one and many;
+//! - [`block_file`]: what lies around the records of a block.
 //! - [`keys`], [`encrypt`]: the keys of encrypted stores, and what they seal.
+//! - [`meta`], [`names`]: metadata and its checksum; how files and folders are called.
+//! - [`side`]: schedules and sources of a stream.
+//! - [`consumer_state`]: what a consumer has delivered, and what was acknowledged.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
 
+pub mod block_file;
+pub mod consumer_state;
 pub mod encrypt;
 pub mod keys;
+pub mod meta;
+pub mod names;
 pub mod record;
 pub mod scan;
+pub mod side;
