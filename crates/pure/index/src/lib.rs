@@ -1,17 +1,22 @@
-//! The routing index: which subscriptions want a subject.
+//! Structures keyed by subject or sequence.
 //!
 //! ```text
-//!                    ┌── literals: one hash table, subject ──▶ subscriptions
-//!   Sublist::matching┤
-//!                    └── wildcards: a trie of tokens, only as large as the wildcard subscriptions
+//!   sublist   which subscriptions want a subject
+//!   stree     state per subject, with wildcard search
+//!   seqset    sets of sequences, sparse or dense
+//!   wheel     sequences by the time they expire
 //! ```
 //!
-//! Most subscriptions are literal, so they live in one flat table: a match costs one hash of the subject and a walk of
-//! the (usually small) wildcard trie. What was matched is collected into the caller's [`Matched`]; nothing is shared and
-//! nothing is locked here, the owner of the index does that.
+//! All are plain data with one owner: nothing is shared, locked or timed here. Where a structure has an encoding it is
+//! that of the Go server.
 //!
-//! What it does not do: permissions, delivery, caching of results.
+//! Most subscriptions are literal, so they live in one flat table; a match costs one hash of the subject and a walk of a
+//! trie that is only as large as the wildcard subscriptions.
+//!
+//! What they do not do: permissions, delivery, caching of results, reading files.
 #![forbid(unsafe_code)]
 
 pub mod limits;
+pub mod seqset;
 pub mod sublist;
+pub mod wheel;
