@@ -7,6 +7,8 @@
 //! - [`block_file`]: what lies around the records of a block.
 //! - [`keys`], [`encrypt`]: the keys of encrypted stores, and what they seal.
 //! - [`meta`], [`names`]: metadata and its checksum; how files and folders are called.
+//! - [`index_db`], [`legacy_index`]: what blocks hold, without reading them.
+//! - [`stream_state`]: the state of a replicated stream.
 //! - [`side`]: schedules and sources of a stream.
 //! - [`consumer_state`]: what a consumer has delivered, and what was acknowledged.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
@@ -14,9 +16,12 @@
 pub mod block_file;
 pub mod consumer_state;
 pub mod encrypt;
+pub mod index_db;
 pub mod keys;
+pub mod legacy_index;
 pub mod meta;
 pub mod names;
 pub mod record;
 pub mod scan;
 pub mod side;
+pub mod stream_state;
