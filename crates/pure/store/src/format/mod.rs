@@ -11,12 +11,15 @@
 //! - [`stream_state`]: the state of a replicated stream.
 //! - [`side`]: schedules and sources of a stream.
 //! - [`consumer_state`]: what a consumer has delivered, and what was acknowledged.
+//! - [`archive`], [`tar`], [`inflow`]: backups, of servers since 2.15 and before.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
 
+pub mod archive;
 pub mod block_file;
 pub mod consumer_state;
 pub mod encrypt;
 pub mod index_db;
+pub mod inflow;
 pub mod keys;
 pub mod legacy_index;
 pub mod meta;
@@ -25,3 +28,4 @@ pub mod record;
 pub mod scan;
 pub mod side;
 pub mod stream_state;
+pub mod tar;
