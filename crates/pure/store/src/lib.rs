@@ -1,5 +1,6 @@
 //! Messages as a state machine over a disk that is asked, never met.
 #![forbid(unsafe_code)]
 
+pub mod consumer;
 pub mod format;
 pub mod port;
