@@ -39,12 +39,7 @@ impl Row {
 
     fn line(&self) -> String {
         let Shape { streams, outstanding } = self.shape;
-        format!(
-            "| {} | {streams} | {outstanding} | {:.0} | {:.0} |",
-            self.name,
-            self.rate(),
-            self.turn_us()
-        )
+        format!("| {} | {streams} | {outstanding} | {:.0} | {:.0} |", self.name, self.rate(), self.turn_us())
     }
 }
 

@@ -99,7 +99,11 @@ pub(super) fn append(folder: &Path, outstanding: usize, run: Duration) -> Result
 
 /// Many files, each appended to and synced, by several threads that share the files out.
 pub(super) fn append_many(
-    folder: &Path, streams: usize, threads: usize, outstanding: usize, run: Duration,
+    folder: &Path,
+    streams: usize,
+    threads: usize,
+    outstanding: usize,
+    run: Duration,
 ) -> Result<Row> {
     let one = |thread: usize| -> Result<(u64, Duration)> {
         let files = (thread..streams)
@@ -130,7 +134,11 @@ pub(super) fn append_many(
 
 /// A preallocated file overwritten from its start to its end and again, `padded` to whole units per turn.
 pub(super) fn overwrite(
-    folder: &Path, outstanding: usize, sync: Sync, padded: usize, run: Duration,
+    folder: &Path,
+    outstanding: usize,
+    sync: Sync,
+    padded: usize,
+    run: Duration,
 ) -> Result<Row> {
     let len = 32 << 20;
     let file = filled(&folder.join("journal"), len, sync)?;
@@ -160,7 +168,8 @@ pub(super) fn journal(folder: &Path, shape: Shape, sync: Sync, segment: usize, r
         .collect::<Result<Vec<_>>>()?;
     let blocks: Vec<PathBuf> = (0..streams).map(|n| folder.join(format!("block-{n}"))).collect();
     let files = blocks.iter().map(|path| create(path, Sync::Data)).collect::<Result<Vec<_>>>()?;
-    let frame = Aligned::new((streams * outstanding * (RECORD + 24 / outstanding) + 48).next_multiple_of(512));
+    let frame =
+        Aligned::new((streams * outstanding * (RECORD + 24 / outstanding) + 48).next_multiple_of(512));
     let block = vec![0x5a; outstanding * RECORD];
     let (mut offset, mut current) = (0, 0);
     let mut checkpoint = None;
@@ -171,7 +180,8 @@ pub(super) fn journal(folder: &Path, shape: Shape, sync: Sync, segment: usize, r
         if offset + frame.len > segment {
             (offset, current) = (0, 1 - current);
             join(checkpoint.take())?;
-            let again = files.iter().map(File::try_clone).collect::<std::io::Result<Vec<_>>>().map_err(text)?;
+            let again =
+                files.iter().map(File::try_clone).collect::<std::io::Result<Vec<_>>>().map_err(text)?;
             checkpoint =
                 Some(std::thread::spawn(move || again.iter().try_for_each(|file| flush(file, Sync::Data))));
         }
