@@ -1,0 +1,10 @@
+//! Files of the Go server, read and written again.
+
+// A test is a program: it may meet the operating system.
+#![allow(clippy::disallowed_methods)]
+
+mod backups;
+mod blocks;
+mod fixtures;
+mod indexes;
+mod states;
