@@ -18,5 +18,6 @@
 
 pub mod limits;
 pub mod seqset;
+pub mod stree;
 pub mod sublist;
 pub mod wheel;
