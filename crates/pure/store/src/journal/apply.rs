@@ -1,0 +1,234 @@
+//! Bringing files to what an image says.
+
+use std::sync::Arc;
+
+use super::image::{Base, FileImage, LaneImage};
+use super::replay::Records;
+use super::scan::read_segment;
+use super::{STAGED, TRASH, parent};
+use crate::port::{DiskError, Fault, Files, Handle, Mode, Name};
+
+/// The longest record that a check is shown.
+const RECORD_LEN: u64 = 32 << 20;
+
+/// Files and folders that were changed, to be synced.
+#[derive(Default)]
+pub(super) struct Touched {
+    pub(super) files: Vec<Arc<str>>,
+    pub(super) folders: Vec<String>,
+    pub(super) written: usize,
+    pub(super) removed: usize,
+}
+
+pub(super) fn open_if(files: &dyn Files, path: &str, mode: Mode) -> Result<Option<Handle>, DiskError> {
+    match files.open(path, mode) {
+        Ok(handle) => Ok(Some(handle)),
+        Err(error) if error.fault == Fault::Absent => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn exists(files: &dyn Files, path: &str) -> Result<bool, DiskError> {
+    match files.list(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.fault == Fault::Absent => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(files: &dyn Files, handle: Handle, offset: u64, len: u64) -> Result<Vec<u8>, DiskError> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let read = files.read_at(handle, offset, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Why this store was used by somebody else since, if it was.
+pub(super) fn foreign(
+    files: &dyn Files,
+    folder: &str,
+    lane: &LaneImage<'_>,
+    records: &dyn Records,
+) -> Result<Option<String>, DiskError> {
+    let standing = super::committer::fingerprint(files, &format!("{folder}/{}", super::INDEX));
+    if !lane.files.is_empty() && !lane.accept.contains(&standing) {
+        return Ok(Some("msgs/index.db is another than at the last use".into()));
+    }
+    for (name, image) in &lane.files {
+        let (Name::Block(block), Base::Keep) = (name, image.base) else { continue };
+        if let Some(cause) = foreign_block(files, folder, *block, image, records)? {
+            return Ok(Some(cause));
+        }
+    }
+    Ok(None)
+}
+
+fn foreign_block(
+    files: &dyn Files,
+    folder: &str,
+    block: u32,
+    image: &FileImage<'_>,
+    records: &dyn Records,
+) -> Result<Option<String>, DiskError> {
+    let path = format!("{folder}/{}", Name::Block(block));
+    let opened = open_if(files, &path, Mode::Read)?;
+    let first = image.pieces.keys().next().copied().unwrap_or(0);
+    let Some(handle) = opened else {
+        let lost = first > 0;
+        return Ok(lost.then(|| format!("msgs/{block}.blk is gone, and the journal has only its end")));
+    };
+    let check = || {
+        let len = files.len(handle)?;
+        if len < first {
+            return Ok(Some(format!(
+                "msgs/{block}.blk ends at {len}, before what the journal adds at {first}"
+            )));
+        }
+        for (offset, piece) in image.pieces.iter().filter(|(_, piece)| !piece.overwrite) {
+            let standing = read(files, handle, *offset, piece.bytes.len() as u64)?;
+            if standing.is_empty() || piece.bytes.starts_with(&standing) {
+                continue;
+            }
+            let standing =
+                read(files, handle, *offset, (len - offset).min(RECORD_LEN + piece.bytes.len() as u64))?;
+            if records.is_foreign(folder, block, &standing, piece.bytes) {
+                return Ok(Some(format!("msgs/{block}.blk has another record at {offset}")));
+            }
+        }
+        Ok(None)
+    };
+    let result = check();
+    files.close(handle);
+    result
+}
+
+/// Moves deleted folders out of the way, where that has not happened.
+pub(super) fn trash(
+    files: &dyn Files,
+    folder: &str,
+    lane: &LaneImage<'_>,
+    touched: &mut Touched,
+) -> Result<(), DiskError> {
+    for (part, number) in &lane.trash {
+        let path = if part.is_empty() { folder.to_string() } else { format!("{folder}/{part}") };
+        let target = format!("{TRASH}/{number}");
+        if !exists(files, &target)? && exists(files, &path)? {
+            files.rename(&path, &target)?;
+            touched.removed += 1;
+            // On stable storage before anything is created again under the old name.
+            files.sync_folder(TRASH)?;
+            files.sync_folder(parent(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings the files of a store to what the journal says. With `cautious`, nothing is removed.
+pub(super) fn apply(
+    files: &dyn Files,
+    folder: &str,
+    lane: &LaneImage<'_>,
+    cautious: bool,
+    touched: &mut Touched,
+) -> Result<(), DiskError> {
+    for (name, image) in &lane.files {
+        let path: Arc<str> = format!("{folder}/{name}").into();
+        touched.files.push(path.clone());
+        let mut above = parent(&path);
+        while above.len() >= folder.len() {
+            touched.folders.push(above.to_string());
+            above = parent(above);
+        }
+        match image.base {
+            Base::Keep => {}
+            Base::Removed if cautious => {}
+            Base::Removed => remove(files, &path, touched)?,
+            Base::Content(content) => replace(files, &path, content, touched)?,
+            Base::Staged(number) => {
+                let staged = format!("{STAGED}/{number}");
+                if open_if(files, &staged, Mode::Read)?.map(|handle| files.close(handle)).is_some() {
+                    files.create_folder(parent(&path))?;
+                    files.rename(&staged, &path)?;
+                    touched.written += 1;
+                }
+            }
+        }
+        if !image.pieces.is_empty() {
+            write(files, &path, image, touched)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(files: &dyn Files, path: &str, touched: &mut Touched) -> Result<(), DiskError> {
+    match files.remove(path) {
+        Ok(()) => touched.removed += 1,
+        Err(error) if error.fault == Fault::Absent => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn replace(files: &dyn Files, path: &str, content: &[u8], touched: &mut Touched) -> Result<(), DiskError> {
+    match read_segment(files, path) {
+        Ok(standing) if standing == content => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.fault == Fault::Absent => {}
+        Err(error) => return Err(error),
+    }
+    let staged = format!("{STAGED}/replay");
+    super::commit::put_file(files, &staged, content, true)?;
+    files.create_folder(parent(path))?;
+    files.rename(&staged, path)?;
+    touched.written += 1;
+    Ok(())
+}
+
+fn write(
+    files: &dyn Files,
+    path: &str,
+    image: &FileImage<'_>,
+    touched: &mut Touched,
+) -> Result<(), DiskError> {
+    let handle = match open_if(files, path, Mode::Write)? {
+        Some(handle) => handle,
+        None => {
+            files.create_folder(parent(path))?;
+            files.open(path, Mode::Create)?
+        }
+    };
+    let write = || {
+        let mut changed = false;
+        for (offset, piece) in &image.pieces {
+            if read(files, handle, *offset, piece.bytes.len() as u64)? != piece.bytes {
+                files.write_at(handle, *offset, piece.bytes)?;
+                changed = true;
+            }
+        }
+        Ok(changed)
+    };
+    let written = write();
+    files.close(handle);
+    touched.written += usize::from(written?);
+    Ok(())
+}
+
+/// Syncs what was touched: files, then the folders that name them.
+pub(super) fn sync(files: &dyn Files, touched: &mut Touched) -> Result<(), DiskError> {
+    for path in &touched.files {
+        if let Some(handle) = open_if(files, path, Mode::Write)? {
+            let synced = files.sync(handle);
+            files.close(handle);
+            synced?;
+        }
+    }
+    touched.folders.sort_unstable();
+    touched.folders.dedup();
+    for folder in &touched.folders {
+        match files.sync_folder(folder) {
+            Err(error) if error.fault != Fault::Absent => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

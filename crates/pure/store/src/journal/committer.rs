@@ -1,0 +1,583 @@
+//! The committer: its state, its beginning and its end.
+
+use std::sync::Arc;
+
+use midge_stdx::hash::{Map, Set};
+
+use super::checkpoint::{Job, Pending};
+use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
+use super::record::Fingerprint;
+use super::replay::{Records, replay_at};
+use super::report::Report;
+use super::segments::{Segments, no_lane};
+use super::{HOME, INDEX, JOURNAL, STAGED, TRASH, layout, limits, parent, record};
+use crate::port::{DiskError, Entry, Fault, Files, Handle, Lane, Mode, Name};
+
+/// How a journal is kept. The defaults are in [`limits`].
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Bytes of a full-grown segment.
+    pub segment_len: u64,
+    /// Bytes of the first segments.
+    pub first_segment_len: u64,
+    /// How many segments there may be.
+    pub segments: usize,
+    /// Open files.
+    pub handles: usize,
+    /// Bytes of a replacement that goes into a frame.
+    pub replace_inline: usize,
+    /// Breaks a rule on purpose, so that tests can show that they notice.
+    pub flaw: Option<Flaw>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            segment_len: limits::SEGMENT_LEN,
+            first_segment_len: limits::FIRST_SEGMENT_LEN,
+            segments: limits::SEGMENTS,
+            handles: limits::HANDLES,
+            replace_inline: limits::REPLACE_INLINE,
+            flaw: None,
+        }
+    }
+}
+
+/// A rule of the journal, to be broken by tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Completions before the frame is on stable storage.
+    AcknowledgeBeforeSync,
+    /// Names are never put on stable storage.
+    ForgetFolders,
+    /// A file is rewritten although the journal still speaks of it.
+    NoBarrier,
+    /// A journal is replayed over whatever stands in the files.
+    ReplayOverForeign,
+    /// A segment is used again before its files are synced.
+    ReuseBeforeCheckpoint,
+    /// A freed segment keeps its header.
+    KeepHeaderOfFreed,
+}
+
+/// Something that an operator should hear of.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A write or sync of the journal failed; what was not synced was refused, and another segment begun.
+    JournalFailed(DiskError),
+    /// No other segment could be begun.
+    NoSegment(DiskError),
+    /// A file could not be synced at a checkpoint, and was written again from the journal.
+    Repaired(DiskError),
+    /// A file could not be synced at a checkpoint, nor written again: the segment that holds its writes is kept.
+    Stuck(DiskError),
+}
+
+/// What is gathered for one frame, and for what follows it.
+#[derive(Default)]
+pub(super) struct Round {
+    /// A frame's head and the records so far.
+    pub(super) frame: Vec<u8>,
+    pub(super) records: u32,
+    /// Somebody waits for stable storage.
+    pub(super) sync: bool,
+    /// Files with unjournaled bytes below durable ones, and whose submission asks.
+    pub(super) files: Vec<(FileId, usize)>,
+    pub(super) posts: Vec<super::post::Post>,
+    /// Folders to sync after the actions, and whose submission asks.
+    pub(super) folders: Vec<(Arc<str>, usize)>,
+    /// Submissions that are complete with this round, in order.
+    pub(super) results: Vec<(usize, Option<DiskError>)>,
+}
+
+impl Round {
+    pub(super) fn clear(&mut self) {
+        self.frame.clear();
+        self.frame.resize(layout::FRAME_HEAD, 0);
+        (self.records, self.sync) = (0, false);
+        self.files.clear();
+        self.posts.clear();
+        self.folders.clear();
+        self.results.clear();
+    }
+
+    /// Bytes of the records so far.
+    pub(super) fn body(&self) -> usize {
+        self.frame.len() - layout::FRAME_HEAD
+    }
+}
+
+/// Executes what stores submit, over the one journal of a store directory.
+///
+/// Owned by one thread. Everything that may wait goes through [`Files`] inside [`Committer::commit`], except syncs at checkpoints, which are handed out as
+/// [`Job`]s and may run anywhere.
+pub struct Committer {
+    pub(super) files: Arc<dyn Files>,
+    pub(super) settings: Settings,
+    pub(super) segments: Segments,
+    pub(super) lanes: Vec<LaneState>,
+    folders: Map<Arc<str>, u32>,
+    pub(super) table: FileTable,
+    pub(super) round: Round,
+    /// Unjournaled bytes on their way to a file.
+    pub(super) scratch: Vec<u8>,
+    pub(super) touched: Vec<usize>,
+    pub(super) rounds: u64,
+    pub(super) jobs: Vec<Job>,
+    pub(super) pending: Map<u64, Pending>,
+    pub(super) next_job: u64,
+    pub(super) events: Vec<Event>,
+    /// The next number of a staged file or of a folder in the trash; never used twice while a journal could speak of it.
+    pub(super) next_number: u64,
+    /// Folders whose own names are on stable storage.
+    known: Set<Arc<str>>,
+    /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
+    pub(super) hasten: Option<u64>,
+}
+
+impl Committer {
+    /// Replays what an earlier process left behind, and begins a new journal. What the journal alone holds (deltas of consumers) is in the report, and
+    /// stays in the journal until the files that supersede it are replaced.
+    pub fn open(
+        files: Arc<dyn Files>,
+        settings: Settings,
+        records: &dyn Records,
+    ) -> Result<(Committer, Report), DiskError> {
+        files.create_folder(JOURNAL)?;
+        files.create_folder(STAGED)?;
+        files.create_folder(TRASH)?;
+        files.sync_folder(HOME)?;
+        files.sync_folder("")?;
+        let found = replay_at(&*files, records, settings.flaw)?;
+        let segments = Segments::begin(files.clone(), settings, found.next_sequence, found.next_slot)?;
+        let mut committer = Committer {
+            files,
+            settings,
+            segments,
+            lanes: Vec::new(),
+            folders: Map::default(),
+            table: FileTable::default(),
+            round: Round::default(),
+            scratch: Vec::new(),
+            touched: Vec::new(),
+            rounds: 1,
+            jobs: Vec::new(),
+            pending: Map::default(),
+            next_job: 1,
+            events: Vec::new(),
+            next_number: found.next_number,
+            known: Set::default(),
+            hasten: None,
+        };
+        committer.adopt_deltas(&found.report)?;
+        for path in &found.segments {
+            committer.files.remove(path)?;
+        }
+        committer.files.sync_folder(JOURNAL)?;
+        committer.empty(STAGED)?;
+        committer.empty(TRASH)?;
+        Ok((committer, found.report))
+    }
+
+    /// Writes the deltas that a replay found into the new journal, before the old one goes.
+    fn adopt_deltas(&mut self, report: &Report) -> Result<(), DiskError> {
+        self.round.clear();
+        for deltas in &report.deltas {
+            let lane = self.lane_of(&deltas.folder);
+            let first = deltas.changes.first().map_or(0, |(index, _)| *index);
+            let next = deltas.changes.last().map_or(0, |(index, _)| index + 1);
+            for (index, bytes) in &deltas.changes {
+                let need = bytes.len() + deltas.consumer.len() + deltas.folder.len() + 128;
+                let full = self.round.body() + need > limits::FRAME_LEN;
+                if full || !self.segments.fits(self.round.body() + need) {
+                    self.write_carried()?;
+                }
+                if !self.segments.fits(need) {
+                    self.segments.rotate(need)?;
+                }
+                self.mention(lane);
+                let number = u32::try_from(lane).unwrap_or(u32::MAX);
+                record::delta(&mut self.round.frame, number, &deltas.consumer, *index, bytes);
+                self.round.records += 1;
+            }
+            let state = ConsumerState { next, first, segment: self.segments.oldest() };
+            self.lanes[lane].consumers.insert(deltas.consumer.clone(), state);
+        }
+        self.write_carried()
+    }
+
+    /// Writes and syncs a frame of deltas that are carried on.
+    pub(super) fn write_carried(&mut self) -> Result<(), DiskError> {
+        if self.round.records > 0 {
+            let records = self.round.records;
+            self.segments.append(&mut self.round.frame, records)?;
+            self.segments.sync()?;
+        }
+        self.round.clear();
+        Ok(())
+    }
+
+    fn lane_of(&mut self, folder: &Arc<str>) -> usize {
+        if let Some(&lane) = self.folders.get(folder) {
+            return lane as usize;
+        }
+        let lane = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        self.lanes.push(LaneState::new(folder.clone(), Standing::Idle));
+        self.folders.insert(folder.clone(), lane);
+        lane as usize
+    }
+
+    fn empty(&self, folder: &str) -> Result<(), DiskError> {
+        for Entry { name, folder: is_folder, .. } in self.files.list(folder)? {
+            let path = format!("{folder}/{name}");
+            if is_folder { self.files.remove_folder(&path)? } else { self.files.remove(&path)? }
+        }
+        Ok(())
+    }
+
+    /// Opens a lane for the store in this folder, which is created when absent. To be called when the store has read, and where needed mended, its files,
+    /// and before it submits anything. A folder whose lane was not released is refused.
+    pub fn register(&mut self, folder: &str) -> Result<Lane, DiskError> {
+        let refuse = |text: &str| DiskError {
+            fault: Fault::Busy,
+            call: "register",
+            path: folder.into(),
+            text: text.into(),
+        };
+        if folder.is_empty() || folder.len() > limits::NAME_LEN {
+            return Err(refuse("not a folder for a store"));
+        }
+        let key: Arc<str> = folder.into();
+        let former = self.folders.get(&key).copied();
+        if former.is_some_and(|lane| self.lanes[lane as usize].standing == Standing::Open) {
+            return Err(refuse("a store is open there already"));
+        }
+        self.name_folder(folder)?;
+        let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        let mut state = LaneState::new(key.clone(), Standing::Open);
+        if let Some(former) = former {
+            state.consumers = std::mem::take(&mut self.lanes[former as usize].consumers);
+            self.lanes[former as usize].standing = Standing::Gone;
+        }
+        self.lanes.push(state);
+        self.folders.insert(key, number);
+        Ok(Lane(number))
+    }
+
+    /// Creates the folder when absent, and has its name and those above it on stable storage.
+    fn name_folder(&mut self, folder: &str) -> Result<(), DiskError> {
+        let new = matches!(self.files.sync_folder(folder), Err(error) if error.fault == Fault::Absent);
+        if new {
+            self.files.create_folder(folder)?;
+        }
+        let mut path = folder;
+        while !path.is_empty() {
+            let above = parent(path);
+            if new || !self.known.contains(above) {
+                self.files.sync_folder(above)?;
+                self.known.insert(above.into());
+            }
+            path = above;
+        }
+        Ok(())
+    }
+
+    /// Ends a lane: everything is in its own files, on stable storage, and the journal speaks of none of them any more. Deltas stay.
+    pub fn release(&mut self, lane: Lane) -> Result<(), DiskError> {
+        let index = lane.0 as usize;
+        let state = self.lanes.get(index).filter(|l| l.standing == Standing::Open);
+        let mut ids: Vec<FileId> = state.ok_or_else(|| no_lane("release"))?.files.values().copied().collect();
+        ids.sort_unstable();
+        let folders = std::mem::take(&mut self.lanes[index].folders);
+        self.round.clear();
+        let oldest = self.segments.oldest();
+        for id in &ids {
+            self.settle(*id)?;
+            if self.table.get(*id).is_live(oldest) {
+                let need = 2 * limits::NAME_LEN + 64;
+                if !self.segments.fits(self.round.body() + need) {
+                    self.write_carried()?;
+                    self.segments.rotate(need)?;
+                }
+                self.mention(index);
+                record::barrier(&mut self.round.frame, lane.0, &self.table.get(*id).name);
+                self.round.records += 1;
+            }
+        }
+        for folder in folders {
+            self.sync_folder(&folder)?;
+        }
+        self.write_carried()?;
+        ids.into_iter().for_each(|id| self.drop_file(id));
+        self.lanes[index].standing = Standing::Idle;
+        Ok(())
+    }
+
+    /// Has the current segment say what the number of this lane means.
+    pub(super) fn mention(&mut self, lane: usize) {
+        let sequence = self.segments.sequence();
+        if self.lanes[lane].registered == sequence {
+            return;
+        }
+        let index = match self.lanes[lane].index {
+            Some(index) => index,
+            None => {
+                let path = format!("{}/{INDEX}", self.lanes[lane].folder);
+                let index = fingerprint(&*self.files, &path);
+                self.lanes[lane].index = Some(index);
+                index
+            }
+        };
+        let number = u32::try_from(lane).unwrap_or(u32::MAX);
+        record::lane(&mut self.round.frame, number, &self.lanes[lane].folder, index);
+        self.round.records += 1;
+        self.lanes[lane].registered = sequence;
+    }
+
+    /// What a file of a lane is to the committer, known from now on.
+    pub(super) fn file(&mut self, lane: usize, name: &Name) -> FileId {
+        if let Some(&id) = self.lanes[lane].files.get(name) {
+            return id;
+        }
+        let path: Arc<str> = format!("{}/{name}", self.lanes[lane].folder).into();
+        let id = self.table.insert(FileState {
+            lane: u32::try_from(lane).unwrap_or(u32::MAX),
+            name: name.clone(),
+            path,
+            handle: None,
+            end: 0,
+            used: self.rounds,
+            live: 0,
+            live_end: 0,
+            whole: false,
+            removed: false,
+            listed: 0,
+            unsynced: false,
+            cached: false,
+            pending: false,
+        });
+        self.lanes[lane].files.insert(name.clone(), id);
+        id
+    }
+
+    /// Opens a file to be written; creates it, and its folder, when absent.
+    pub(super) fn handle(&mut self, id: FileId) -> Result<Handle, DiskError> {
+        let rounds = self.rounds;
+        let state = self.table.get_mut(id);
+        state.used = rounds;
+        if let Some(handle) = state.handle {
+            return Ok(handle);
+        }
+        let path = state.path.clone();
+        let handle = match self.files.open(&path, Mode::Write) {
+            Ok(handle) => handle,
+            Err(error) if error.fault == Fault::Absent => self.create(id, &path)?,
+            Err(error) => return Err(error),
+        };
+        let len = self.files.len(handle).inspect_err(|_| self.files.close(handle))?;
+        let state = self.table.get_mut(id);
+        state.handle = Some(handle);
+        state.end = state.end.max(len);
+        self.table.open += 1;
+        Ok(handle)
+    }
+
+    fn create(&mut self, id: FileId, path: &Arc<str>) -> Result<Handle, DiskError> {
+        let handle = match self.files.open(path, Mode::Create) {
+            Err(error) if error.fault == Fault::Absent => {
+                self.files.create_folder(parent(path))?;
+                self.files.open(path, Mode::Create)?
+            }
+            other => other?,
+        };
+        self.list_folders(id, path);
+        Ok(handle)
+    }
+
+    /// The names on the way to this file change: they are to be synced with the checkpoint of the segment, and of the lane.
+    pub(super) fn list_folders(&mut self, id: FileId, path: &str) {
+        let lane = self.table.get(id).lane as usize;
+        let top = self.lanes[lane].folder.clone();
+        let mut folder = parent(path);
+        loop {
+            for list in [&mut self.segments.current.folders, &mut self.lanes[lane].folders] {
+                if !list.iter().any(|known| **known == *folder) {
+                    list.push(folder.into());
+                }
+            }
+            if folder.len() <= top.len() {
+                return;
+            }
+            folder = parent(folder);
+        }
+    }
+
+    /// The segment speaks of this file: it is to be synced with the segment's checkpoint.
+    pub(super) fn list_file(&mut self, id: FileId) {
+        let sequence = self.segments.sequence();
+        let state = self.table.get_mut(id);
+        state.live = sequence;
+        if state.listed != sequence {
+            state.listed = sequence;
+            self.segments.current.files.push(state.path.clone());
+        }
+    }
+
+    /// Everything written to the file is on stable storage, or its removal is.
+    pub(super) fn settle(&mut self, id: FileId) -> Result<(), DiskError> {
+        if self.settings.flaw == Some(Flaw::NoBarrier) {
+            return Ok(());
+        }
+        let oldest = self.segments.oldest();
+        let state = self.table.get(id);
+        let (path, live) = (state.path.clone(), state.is_live(oldest));
+        if state.removed {
+            return self.sync_folder(parent(&path));
+        }
+        if state.unsynced || live {
+            let opened = match state.handle {
+                Some(handle) => Some(handle),
+                None => match self.files.open(&path, Mode::Write) {
+                    Ok(handle) => Some(handle),
+                    Err(error) if error.fault == Fault::Absent => None,
+                    Err(error) => return Err(error),
+                },
+            };
+            if let Some(handle) = opened {
+                let synced = self.files.sync(handle);
+                if self.table.get(id).handle.is_none() {
+                    self.files.close(handle);
+                }
+                synced?;
+            }
+            // A replaced file is in place by a rename.
+            if self.table.get(id).whole {
+                self.sync_folder(parent(&path))?;
+            }
+        }
+        let state = self.table.get_mut(id);
+        (state.unsynced, state.cached) = (false, false);
+        Ok(())
+    }
+
+    pub(super) fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
+        if self.settings.flaw == Some(Flaw::ForgetFolders) {
+            return Ok(());
+        }
+        match self.files.sync_folder(path) {
+            Err(error) if error.fault == Fault::Absent => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Closes the file, if it is open.
+    pub(super) fn close_file(&mut self, id: FileId) {
+        if let Some(handle) = self.table.get_mut(id).handle.take() {
+            self.files.close(handle);
+            self.table.open -= 1;
+        }
+    }
+
+    /// Forgets the file.
+    pub(super) fn drop_file(&mut self, id: FileId) {
+        self.close_file(id);
+        if let Some(state) = self.table.remove(id) {
+            let lane = &mut self.lanes[state.lane as usize];
+            lane.files.remove(&state.name);
+            if lane.hot.is_some_and(|(_, hot)| hot == id) {
+                lane.hot = None;
+            }
+        }
+    }
+
+    /// Closes the files that rest longest when too many are open, and forgets those that need no memory.
+    pub(super) fn rest(&mut self) {
+        if self.table.open <= self.settings.handles {
+            return;
+        }
+        let mut open: Vec<(u64, FileId)> =
+            self.table.iter().filter(|(_, f)| f.handle.is_some()).map(|(id, f)| (f.used, id)).collect();
+        open.sort_unstable();
+        let oldest = self.segments.oldest();
+        for (_, id) in open.into_iter().take(self.settings.handles / 4 + 1) {
+            let state = self.table.get(id);
+            if state.is_live(oldest) || state.unsynced || state.pending {
+                self.close_file(id);
+            } else {
+                self.drop_file(id);
+            }
+        }
+    }
+
+    /// Ends the lane's folder: it may be registered anew.
+    pub(super) fn forget_lane(&mut self, lane: usize) {
+        let ids: Vec<FileId> = self.lanes[lane].files.values().copied().collect();
+        ids.into_iter().for_each(|id| self.drop_file(id));
+        let folder = self.lanes[lane].folder.clone();
+        self.folders.remove(&folder);
+        let state = &mut self.lanes[lane];
+        state.standing = Standing::Gone;
+        state.consumers.clear();
+        state.folders.clear();
+    }
+
+    /// What happened that an operator should hear of, since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether [`Committer::idle`] has something to do: unsynced deltas, erased bytes, deleted folders.
+    pub fn is_idle_wanted(&self) -> bool {
+        self.segments.unsynced() || self.hasten.is_some()
+    }
+
+    /// To be called a few milliseconds after the last batch: syncs what was only cached, and has erased bytes and deleted folders go.
+    pub fn idle(&mut self) {
+        if let Err(error) = self.segments.sync() {
+            self.journal_failed(error);
+        }
+        if self.hasten.is_some() {
+            self.rotate(0).unwrap_or_else(|error| self.events.push(Event::NoSegment(error)));
+        }
+    }
+
+    /// The folder of a lane, for work that is done aside.
+    pub fn folder(&self, lane: Lane) -> Option<Arc<str>> {
+        self.lanes.get(lane.0 as usize).filter(|l| l.standing == Standing::Open).map(|l| l.folder.clone())
+    }
+
+    /// A clean stop: every file is synced and the journal removed, unless it still holds deltas that no store has taken over.
+    pub fn close(mut self) -> Result<(), DiskError> {
+        for lane in 0..self.lanes.len() {
+            if self.lanes[lane].standing == Standing::Open {
+                self.release(Lane(u32::try_from(lane).unwrap_or(u32::MAX)))?;
+            }
+        }
+        self.segments.sync()?;
+        let oldest = self.segments.oldest();
+        let held = self.lanes.iter().flat_map(|l| l.consumers.values()).any(|c| c.segment >= oldest);
+        if held {
+            self.segments.close();
+            return Ok(());
+        }
+        let voided = self.segments.void();
+        self.segments.close();
+        voided?;
+        for folder in [JOURNAL, STAGED, TRASH] {
+            self.files.remove_folder(folder)?;
+        }
+        self.files.sync_folder(HOME)
+    }
+}
+
+/// What tells this content of the file from another; none when there is no such file, or it cannot be read.
+pub(super) fn fingerprint(files: &dyn Files, path: &str) -> Option<Fingerprint> {
+    let handle = files.open(path, Mode::Read).ok()?;
+    let mut tail = [0; 8];
+    let found = files.len(handle).and_then(|len| {
+        let read = files.read_at(handle, len.saturating_sub(8), &mut tail)?;
+        Ok(Fingerprint::new(len, tail.get(..read).unwrap_or_default()))
+    });
+    files.close(handle);
+    found.ok()
+}

@@ -1,0 +1,427 @@
+//! One operation after the other into the frame of the round.
+
+use std::sync::Arc;
+
+use super::commit::{Flow, aside, put_file};
+use super::committer::{Committer, fingerprint};
+use super::lanes::FileId;
+use super::post::{Act, Post};
+use super::record::Fingerprint;
+use super::{INDEX, STAGED, limits, parent, record};
+use crate::port::{Completion, DiskError, Fault, Name, Op, Promise, Submission};
+
+type Gathered = Result<Flow, DiskError>;
+
+fn is_index(name: &Name) -> bool {
+    matches!(name, Name::Path(path) if **path == *INDEX)
+}
+
+fn fits(count: usize) -> Result<(), DiskError> {
+    if count <= usize::from(u16::MAX - 1) {
+        return Ok(());
+    }
+    let text = format!("{count} files in one operation");
+    Err(DiskError { fault: Fault::Denied, call: "submit", path: String::new(), text })
+}
+
+fn names_len<'a>(names: impl Iterator<Item = &'a Name>) -> usize {
+    names.map(|name| if let Name::Path(path) = name { path.len() + 16 } else { 16 }).sum()
+}
+
+impl Committer {
+    /// Takes the lane's next operation, or several writes that continue each other. An error is the operation's own.
+    pub(super) fn gather(
+        &mut self,
+        lane: usize,
+        index: usize,
+        batch: &mut [Submission],
+        done: &mut Vec<Completion>,
+    ) -> Gathered {
+        if matches!(batch[index].op, Op::Work(_) | Op::Stage { .. }) {
+            let op = std::mem::replace(&mut batch[index].op, Op::Resume);
+            let outcome = aside(&*self.files, &self.lanes[lane].folder, op);
+            done.push(Completion { lane: batch[index].lane, ticket: batch[index].ticket, outcome });
+            self.lanes[lane].at += 1;
+            return Ok(Flow::Next);
+        }
+        let flow = match &batch[index].op {
+            Op::Write { .. } => return self.gather_writes(lane, index, batch),
+            Op::Replace { files, .. } => self.gather_replace(lane, index, files),
+            Op::Remove { files, promise } => self.gather_remove(lane, index, files, *promise),
+            Op::Adopt { staged, file } => self.gather_adopt(lane, index, staged, file),
+            Op::SetLen { block, len } => self.gather_set_len(lane, index, *block, *len),
+            Op::Delta { consumer, bytes, promise } => self.gather_delta(lane, consumer, bytes, *promise),
+            Op::Delete => self.gather_delete(lane, index),
+            Op::Checkpoint => {
+                if !self.lanes[lane].is_first() {
+                    return Ok(Flow::Stop);
+                }
+                if self.checkpoint_lane(lane, batch[index].ticket) {
+                    self.lanes[lane].at += 1;
+                    return Ok(Flow::Next);
+                }
+                Ok(Flow::Next)
+            }
+            Op::Resume | Op::Work(_) | Op::Stage { .. } => Ok(Flow::Next),
+        }?;
+        if matches!(flow, Flow::Next) {
+            self.round.results.push((index, None));
+            self.lanes[lane].at += 1;
+        }
+        Ok(flow)
+    }
+
+    /// The record that was just appended is the lane's, and somebody may wait for it.
+    fn recorded(&mut self, lane: usize, sync: bool) {
+        self.round.records += 1;
+        self.round.sync |= sync;
+        self.lanes[lane].in_frame = true;
+    }
+
+    fn number(lane: usize) -> u32 {
+        u32::try_from(lane).unwrap_or(u32::MAX)
+    }
+
+    fn block(&mut self, lane: usize, block: u32) -> FileId {
+        match self.lanes[lane].hot {
+            Some((hot, id)) if hot == block => id,
+            _ => {
+                let id = self.file(lane, &Name::Block(block));
+                self.lanes[lane].hot = Some((block, id));
+                id
+            }
+        }
+    }
+
+    fn gather_writes(&mut self, lane: usize, index: usize, batch: &[Submission]) -> Gathered {
+        let Op::Write { block, offset, bytes, promise } = &batch[index].op else { return Ok(Flow::Next) };
+        let id = self.block(lane, *block);
+        let state = self.table.get(id);
+        if state.pending {
+            return Ok(Flow::Stop);
+        }
+        let live = state.is_live(self.segments.oldest());
+        if state.removed && live {
+            return self.gather_barrier(lane, id);
+        }
+        let covered = live && (*offset < state.live_end || state.whole);
+        let journaled = *promise == Promise::Durable || covered;
+        if journaled && !self.room(lane, bytes.len())? {
+            return Ok(Flow::Stop);
+        }
+        let handle = self.handle(id)?;
+        if journaled {
+            self.mention(lane);
+        }
+        let overwrite = *offset < self.table.get(id).end;
+        let (start, taken, len) = self.encode_run(lane, index, batch, overwrite, journaled);
+        let state = self.table.get_mut(id);
+        state.end = state.end.max(offset + len as u64);
+        state.unsynced = true;
+        if journaled {
+            let range = self.round.frame.len() - len..self.round.frame.len();
+            state.live_end = state.live_end.max(offset + len as u64);
+            if state.cached {
+                self.round.files.push((id, index));
+            }
+            if overwrite {
+                let act = Act::Overwrite { id, offset: *offset, range };
+                self.round.posts.push(Post { lane, index, act });
+            } else if let Err(error) = self.files.write_at(handle, *offset, &self.round.frame[range]) {
+                self.round.frame.truncate(start);
+                self.round.records -= 1;
+                return Err(error);
+            }
+            self.list_file(id);
+        } else {
+            state.cached = true;
+            self.files.write_at(handle, *offset, &self.scratch)?;
+        }
+        self.lanes[lane].at += taken;
+        for at in self.lanes[lane].at - taken..self.lanes[lane].at {
+            self.round.results.push((self.lanes[lane].queue[at], None));
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Appends the lane's writes that continue each other to the frame, as one record, or to the scratch buffer. Answers where the record starts, how
+    /// many writes it holds, and how many bytes they have.
+    fn encode_run(
+        &mut self,
+        lane: usize,
+        index: usize,
+        batch: &[Submission],
+        overwrite: bool,
+        journaled: bool,
+    ) -> (usize, usize, usize) {
+        let Op::Write { block, offset, promise, .. } = &batch[index].op else { return (0, 0, 0) };
+        let start = self.round.frame.len();
+        let out = if journaled { &mut self.round.frame } else { &mut self.scratch };
+        if journaled {
+            record::write(out, Self::number(lane), overwrite, *block, *offset, 0);
+        } else {
+            out.clear();
+        }
+        let first = out.len();
+        let mut taken = 0;
+        for &next in &self.lanes[lane].queue[self.lanes[lane].at..] {
+            let Op::Write { block: b, offset: o, bytes, promise: p } = &batch[next].op else { break };
+            let len = out.len() - first;
+            let follows = b == block && p == promise && *o == offset + len as u64;
+            let body = out.len() + bytes.len();
+            if taken > 0 && (!follows || body > limits::FRAME_LEN || (journaled && !self.segments.fits(body)))
+            {
+                break;
+            }
+            out.extend_from_slice(bytes);
+            taken += 1;
+        }
+        let len = out.len() - first;
+        if journaled {
+            let bytes = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+            self.round.frame[first - 4..first].copy_from_slice(&bytes);
+            self.recorded(lane, true);
+        }
+        if overwrite {
+            self.segments.mark_erased();
+            self.hasten.get_or_insert(self.segments.current.at);
+        }
+        (start, taken, len)
+    }
+
+    /// A removed file is about to come back: first its removal is on stable storage, and the journal no longer speaks of it.
+    fn gather_barrier(&mut self, lane: usize, id: FileId) -> Gathered {
+        if !self.lanes[lane].is_first() || !self.room(lane, limits::NAME_LEN)? {
+            return Ok(Flow::Stop);
+        }
+        self.settle(id)?;
+        self.mention(lane);
+        record::barrier(&mut self.round.frame, Self::number(lane), &self.table.get(id).name);
+        self.recorded(lane, true);
+        let index = self.lanes[lane].queue[self.lanes[lane].at];
+        self.table.get_mut(id).pending = true;
+        self.round.posts.push(Post { lane, index, act: Act::Settled { id } });
+        Ok(Flow::Stop)
+    }
+
+    fn gather_replace(&mut self, lane: usize, index: usize, files: &[(Name, bytes::Bytes)]) -> Gathered {
+        fits(files.len())?;
+        let ids: Vec<FileId> = files.iter().map(|(name, _)| self.file(lane, name)).collect();
+        if ids.iter().any(|id| self.table.get(*id).pending) {
+            return Ok(Flow::Stop);
+        }
+        let total: usize = files.iter().map(|(_, bytes)| bytes.len() + 8).sum();
+        let names = names_len(files.iter().map(|(name, _)| name));
+        let inline = total <= self.settings.replace_inline;
+        let first = self.lanes[lane].is_first();
+        if (!inline && !first) || !self.room(lane, names + 32 + if inline { total } else { 0 })? {
+            return Ok(Flow::Stop);
+        }
+        let act = if inline {
+            self.mention(lane);
+            let contents = files.iter().map(|(name, bytes)| (name, &**bytes));
+            record::replace(&mut self.round.frame, Self::number(lane), contents);
+            Act::Replace
+        } else {
+            let staged = self.stage(files)?;
+            self.mention(lane);
+            if let Some((_, bytes)) = files.iter().find(|(name, _)| is_index(name)) {
+                let print = Some(Fingerprint::new(bytes.len() as u64, bytes));
+                record::index(&mut self.round.frame, Self::number(lane), print);
+                self.recorded(lane, true);
+            }
+            let pairs: Vec<_> =
+                files.iter().map(|(name, _)| name.clone()).zip(staged.iter().copied()).collect();
+            record::rename(&mut self.round.frame, Self::number(lane), &pairs);
+            Act::Rename { staged }
+        };
+        self.recorded(lane, true);
+        for id in &ids {
+            let state = self.table.get_mut(*id);
+            (state.pending, state.whole, state.removed) = (true, true, false);
+            (state.unsynced, state.cached) = (true, false);
+            self.list_file(*id);
+            let path = self.table.get(*id).path.clone();
+            self.list_folders(*id, &path);
+        }
+        if let Some((_, bytes)) = files.iter().find(|(name, _)| is_index(name)) {
+            self.lanes[lane].index = Some(Some(Fingerprint::new(bytes.len() as u64, bytes)));
+        }
+        self.round.posts.push(Post { lane, index, act });
+        Ok(Flow::Next)
+    }
+
+    /// Writes contents that are too long for a frame into files of their own.
+    fn stage(&mut self, files: &[(Name, bytes::Bytes)]) -> Result<Vec<u64>, DiskError> {
+        let mut staged = Vec::new();
+        for (_, bytes) in files {
+            let number = self.next_number;
+            self.next_number += 1;
+            staged.push(number);
+            put_file(&*self.files, &format!("{STAGED}/{number}"), bytes, true)?;
+        }
+        self.sync_folder(STAGED)?;
+        Ok(staged)
+    }
+
+    fn gather_remove(&mut self, lane: usize, index: usize, files: &[Name], promise: Promise) -> Gathered {
+        fits(files.len())?;
+        let folder_of = |name: &Name| match name {
+            Name::Path(path) => path.strip_suffix('/').filter(|p| !p.is_empty()).map(Arc::<str>::from),
+            Name::Block(_) => None,
+        };
+        let folders: Vec<Arc<str>> = files.iter().filter_map(folder_of).collect();
+        let plain: Vec<&Name> = files.iter().filter(|name| folder_of(name).is_none()).collect();
+        let ids: Vec<FileId> = plain.iter().map(|name| self.file(lane, name)).collect();
+        let below = |name: &Name| folders.iter().any(|f| under(name, f));
+        let waits = |id: &FileId| self.table.get(*id).pending;
+        let inside = self.lanes[lane].files.iter().filter(|(name, _)| below(name));
+        if ids.iter().any(waits) || inside.map(|(_, id)| id).any(waits) {
+            return Ok(Flow::Stop);
+        }
+        let oldest = self.segments.oldest();
+        let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
+        let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
+        let journaled = promise == Promise::Durable || live || sensitive || !folders.is_empty();
+        if journaled {
+            if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
+                return Ok(Flow::Stop);
+            }
+            self.mention(lane);
+            if !plain.is_empty() {
+                record::remove(&mut self.round.frame, Self::number(lane), plain.iter().copied());
+                self.recorded(lane, true);
+            }
+        }
+        for id in ids {
+            let path = self.table.get(id).path.clone();
+            self.list_folders(id, &path);
+            let state = self.table.get_mut(id);
+            (state.pending, state.unsynced, state.cached) = (true, false, false);
+            if journaled {
+                (state.whole, state.removed) = (true, true);
+                state.live = self.segments.sequence();
+            }
+        }
+        if plain.iter().any(|name| is_index(name)) {
+            self.lanes[lane].index = Some(None);
+        }
+        if !plain.is_empty() {
+            self.round.posts.push(Post { lane, index, act: Act::Remove });
+        }
+        for folder in folders {
+            self.trash(lane, index, folder);
+        }
+        Ok(Flow::Next)
+    }
+
+    fn trash(&mut self, lane: usize, index: usize, folder: Arc<str>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        record::trash(&mut self.round.frame, Self::number(lane), &folder, number);
+        self.recorded(lane, true);
+        let inside = self.lanes[lane].files.iter().filter(|(name, _)| under(name, &folder));
+        let ids: Vec<FileId> = inside.map(|(_, id)| *id).collect();
+        for id in ids {
+            self.table.get_mut(id).pending = true;
+        }
+        self.segments.current.trash.push(number);
+        self.hasten.get_or_insert(self.segments.current.at);
+        self.round.posts.push(Post { lane, index, act: Act::Trash { folder, number } });
+    }
+
+    fn gather_adopt(&mut self, lane: usize, index: usize, staged: &Name, file: &Name) -> Gathered {
+        if !self.lanes[lane].is_first() || !self.room(lane, 2 * limits::NAME_LEN)? {
+            return Ok(Flow::Stop);
+        }
+        let id = self.file(lane, file);
+        let live = self.table.get(id).is_live(self.segments.oldest());
+        self.settle(id)?;
+        if is_index(file) {
+            let print = fingerprint(&*self.files, &format!("{}/{staged}", self.lanes[lane].folder));
+            self.mention(lane);
+            record::index(&mut self.round.frame, Self::number(lane), print);
+            self.recorded(lane, true);
+            self.lanes[lane].index = Some(print);
+        }
+        self.barrier_if(lane, id, live || is_state(file));
+        let path = self.table.get(id).path.clone();
+        let source = format!("{}/{staged}", self.lanes[lane].folder);
+        for folder in [parent(&path), parent(&source)] {
+            self.round.folders.push((folder.into(), index));
+        }
+        self.table.get_mut(id).pending = true;
+        self.round.posts.push(Post { lane, index, act: Act::Adopt { id, source } });
+        Ok(Flow::Next)
+    }
+
+    fn barrier_if(&mut self, lane: usize, id: FileId, wanted: bool) {
+        if wanted && self.settings.flaw != Some(super::Flaw::NoBarrier) {
+            self.mention(lane);
+            record::barrier(&mut self.round.frame, Self::number(lane), &self.table.get(id).name);
+            self.recorded(lane, true);
+        }
+    }
+
+    fn gather_set_len(&mut self, lane: usize, index: usize, block: u32, len: u64) -> Gathered {
+        if !self.lanes[lane].is_first() || !self.room(lane, 64)? {
+            return Ok(Flow::Stop);
+        }
+        let id = self.file(lane, &Name::Block(block));
+        let live = self.table.get(id).is_live(self.segments.oldest());
+        self.settle(id)?;
+        self.barrier_if(lane, id, live);
+        self.table.get_mut(id).pending = true;
+        self.round.posts.push(Post { lane, index, act: Act::SetLen { id, len } });
+        Ok(Flow::Next)
+    }
+
+    fn gather_delta(&mut self, lane: usize, consumer: &Arc<str>, bytes: &[u8], promise: Promise) -> Gathered {
+        if !self.room(lane, consumer.len() + bytes.len() + 32)? {
+            return Ok(Flow::Stop);
+        }
+        let waits = self.round.posts.iter().any(|post| post.lane == lane && !post.act.is_overwrite());
+        if waits {
+            // It may be the state of this consumer that is replaced: what comes later counts from there.
+            return Ok(Flow::Stop);
+        }
+        self.mention(lane);
+        let sequence = self.segments.sequence();
+        if !self.lanes[lane].consumers.contains_key(consumer) {
+            self.lanes[lane].consumers.insert(consumer.clone(), Default::default());
+        }
+        if let Some(state) = self.lanes[lane].consumers.get_mut(consumer) {
+            let number = state.next;
+            state.next += 1;
+            if state.segment == 0 {
+                state.segment = sequence;
+            }
+            record::delta(&mut self.round.frame, Self::number(lane), consumer, number, bytes);
+        }
+        self.recorded(lane, promise == Promise::Durable);
+        Ok(Flow::Next)
+    }
+
+    fn gather_delete(&mut self, lane: usize, index: usize) -> Gathered {
+        if !self.lanes[lane].is_first() || !self.room(lane, 64)? {
+            return Ok(Flow::Stop);
+        }
+        self.mention(lane);
+        self.trash(lane, index, "".into());
+        Ok(Flow::Next)
+    }
+}
+
+/// Whether a file of a lane lies in this folder; the empty one is the lane itself.
+pub(super) fn under(name: &Name, folder: &str) -> bool {
+    match name {
+        _ if folder.is_empty() => true,
+        Name::Block(_) => folder == "msgs",
+        Name::Path(path) => path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
+    }
+}
+
+/// Whether the file is the state of a consumer.
+pub(super) fn is_state(name: &Name) -> bool {
+    matches!(name, Name::Path(path) if super::consumer_of(path).is_some())
+}

@@ -1,0 +1,227 @@
+//! What follows a frame that is on stable storage.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::commit::put_file;
+use super::committer::Committer;
+use super::gather::under;
+use super::lanes::FileId;
+use super::{STAGED, TRASH, consumer_of, parent};
+use crate::port::{DiskError, Fault, Name, Op, Submission};
+
+/// An action of a submission.
+pub(super) struct Post {
+    pub(super) lane: usize,
+    pub(super) index: usize,
+    pub(super) act: Act,
+}
+
+/// What is done.
+pub(super) enum Act {
+    /// Bytes of the frame over others in a file.
+    Overwrite { id: FileId, offset: u64, range: Range<usize> },
+    /// The contents of the submission in their places.
+    Replace,
+    /// Staged contents in their places.
+    Rename { staged: Vec<u64> },
+    /// The files of the submission go.
+    Remove,
+    /// A folder of the lane, or all of it, goes into the trash.
+    Trash { folder: Arc<str>, number: u64 },
+    /// A staged file takes its place.
+    Adopt { id: FileId, source: String },
+    /// A block gets its length.
+    SetLen { id: FileId, len: u64 },
+    /// A barrier is on stable storage.
+    Settled { id: FileId },
+}
+
+impl Act {
+    pub(super) fn is_overwrite(&self) -> bool {
+        matches!(self, Act::Overwrite { .. })
+    }
+}
+
+impl Committer {
+    pub(super) fn run_posts(&mut self, batch: &[Submission]) {
+        let mut posts = std::mem::take(&mut self.round.posts);
+        for post in posts.drain(..) {
+            let Post { lane, index, act } = post;
+            if self.lanes[lane].failed.as_ref().is_some_and(|(from, _)| *from <= index) {
+                self.give_up(lane, &batch[index].op, &act);
+                continue;
+            }
+            if let Err(error) = self.act(lane, index, &batch[index].op, &act) {
+                self.give_up(lane, &batch[index].op, &act);
+                self.fail(lane, index, error);
+            }
+        }
+        self.round.posts = posts;
+    }
+
+    fn act(&mut self, lane: usize, index: usize, op: &Op, act: &Act) -> Result<(), DiskError> {
+        match act {
+            Act::Overwrite { id, offset, range } => {
+                let handle = self.handle(*id)?;
+                self.files.write_at(handle, *offset, &self.round.frame[range.clone()])
+            }
+            Act::Replace => {
+                let Op::Replace { files, .. } = op else { return Ok(()) };
+                for (name, bytes) in files {
+                    let staged = format!("{STAGED}/{}", self.next_number);
+                    self.next_number += 1;
+                    put_file(&*self.files, &staged, bytes, false)?;
+                    self.take_place(lane, name, &staged)?;
+                }
+                Ok(())
+            }
+            Act::Rename { staged } => {
+                let Op::Replace { files, .. } = op else { return Ok(()) };
+                for ((name, _), number) in files.iter().zip(staged) {
+                    self.take_place(lane, name, &format!("{STAGED}/{number}"))?;
+                }
+                Ok(())
+            }
+            Act::Remove => {
+                let Op::Remove { files, .. } = op else { return Ok(()) };
+                let plain = |n: &&Name| !matches!(n, Name::Path(path) if path.ends_with('/'));
+                files.iter().filter(plain).try_for_each(|name| self.unlink(lane, name))
+            }
+            Act::Trash { folder, number } => self.throw_away(lane, index, folder, *number),
+            Act::Adopt { id, source } => {
+                self.close_file(*id);
+                let path = self.table.get(*id).path.clone();
+                self.files.rename(source, &path)?;
+                let (lane, name) = (self.table.get(*id).lane as usize, self.table.get(*id).name.clone());
+                self.superseded(lane, &name);
+                self.drop_file(*id);
+                Ok(())
+            }
+            Act::SetLen { id, len } => {
+                let handle = self.handle(*id)?;
+                self.files.set_len(handle, *len)?;
+                self.files.sync(handle)?;
+                let path = self.table.get(*id).path.clone();
+                self.sync_folder(parent(&path))?;
+                let state = self.table.get_mut(*id);
+                state.settled();
+                (state.end, state.unsynced, state.cached) = (*len, false, false);
+                Ok(())
+            }
+            Act::Settled { id } => {
+                self.drop_file(*id);
+                Ok(())
+            }
+        }
+    }
+
+    /// A staged file takes the place of a file of the lane.
+    fn take_place(&mut self, lane: usize, name: &Name, staged: &str) -> Result<(), DiskError> {
+        let id = self.file(lane, name);
+        self.close_file(id);
+        let path = self.table.get(id).path.clone();
+        match self.files.rename(staged, &path) {
+            Err(error) if error.fault == Fault::Absent => {
+                self.files.create_folder(parent(&path))?;
+                self.files.rename(staged, &path)?;
+            }
+            other => other?,
+        }
+        self.superseded(lane, name);
+        let state = self.table.get_mut(id);
+        (state.end, state.pending) = (0, false);
+        Ok(())
+    }
+
+    fn unlink(&mut self, lane: usize, name: &Name) -> Result<(), DiskError> {
+        let id = self.file(lane, name);
+        self.close_file(id);
+        let path = self.table.get(id).path.clone();
+        match self.files.remove(&path) {
+            Err(error) if error.fault != Fault::Absent => return Err(error),
+            _ => {}
+        }
+        self.superseded(lane, name);
+        let oldest = self.segments.oldest();
+        let state = self.table.get_mut(id);
+        (state.end, state.pending) = (0, false);
+        if !state.is_live(oldest) {
+            self.drop_file(id);
+        }
+        Ok(())
+    }
+
+    fn throw_away(
+        &mut self,
+        lane: usize,
+        index: usize,
+        folder: &Arc<str>,
+        number: u64,
+    ) -> Result<(), DiskError> {
+        let top = self.lanes[lane].folder.clone();
+        let path = if folder.is_empty() { top.to_string() } else { format!("{top}/{folder}") };
+        let inside = self.lanes[lane].files.iter().filter(|(name, _)| under(name, folder));
+        let mut ids: Vec<FileId> = inside.map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        ids.iter().for_each(|id| self.close_file(*id));
+        match self.files.rename(&path, &format!("{TRASH}/{number}")) {
+            Err(error) if error.fault != Fault::Absent => return Err(error),
+            _ => {}
+        }
+        for part in [parent(&path), TRASH] {
+            self.round.folders.push((part.into(), index));
+        }
+        if folder.is_empty() {
+            self.forget_lane(lane);
+            return Ok(());
+        }
+        ids.into_iter().for_each(|id| self.drop_file(id));
+        let consumers: Vec<Arc<str>> = self.lanes[lane]
+            .consumers
+            .keys()
+            .filter(|name| under(&Name::Path(format!("obs/{name}/o.dat").into()), folder))
+            .cloned()
+            .collect();
+        for name in consumers {
+            self.lanes[lane].consumers.remove(&name);
+        }
+        if under(&Name::Path(super::INDEX.into()), folder) {
+            self.lanes[lane].index = Some(None);
+        }
+        Ok(())
+    }
+
+    /// The deltas of a consumer are in the file that was put into place, or void.
+    fn superseded(&mut self, lane: usize, name: &Name) {
+        let Name::Path(path) = name else { return };
+        let Some(consumer) = consumer_of(path) else { return };
+        if let Some(state) = self.lanes[lane].consumers.get_mut(consumer) {
+            (state.first, state.segment) = (state.next, 0);
+        }
+    }
+
+    /// The action is not done: what waits for it may go on.
+    fn give_up(&mut self, lane: usize, op: &Op, act: &Act) {
+        let mut ids = Vec::new();
+        let known = |name: &Name| self.lanes[lane].files.get(name).copied();
+        match (act, op) {
+            (Act::Replace | Act::Rename { .. }, Op::Replace { files, .. }) => {
+                ids.extend(files.iter().filter_map(|(name, _)| known(name)));
+            }
+            (Act::Remove, Op::Remove { files, .. }) => ids.extend(files.iter().filter_map(known)),
+            (Act::Trash { folder, .. }, _) => {
+                let inside = self.lanes[lane].files.iter().filter(|(name, _)| under(name, folder));
+                ids.extend(inside.map(|(_, id)| *id));
+            }
+            (Act::Adopt { id, .. } | Act::SetLen { id, .. } | Act::Settled { id }, _) => ids.push(*id),
+            _ => {}
+        }
+        for id in ids {
+            let state = self.table.get_mut(id);
+            state.pending = false;
+            // Whether it was removed is no longer known: it is not created again without a barrier.
+            state.whole = true;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a start does with the journal of the process before.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::apply::{self, Touched};
+use super::commit::put_file;
+use super::committer::Flaw;
+use super::image::{Image, LaneImage};
+use super::report::{Deltas, Foreign, Report};
+use super::scan::{Found, read_segments};
+use super::{QUARANTINE, STAGED, TRASH, parent};
+use crate::format::record::{MAX_LEN, RecordKey};
+use crate::port::{DiskError, Fault, Files};
+
+/// Tells records of a store from each other, for the question whether somebody else wrote a file.
+pub trait Records {
+    /// Whether a whole, valid record stands at the start of `standing` which is not the one at the start of `ours`. Both start where the journal wrote a
+    /// record into block `block` of the store in `folder`; `standing` reaches to the end of the file, or 32 MiB further than `ours`.
+    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool;
+}
+
+/// Records that are neither compressed nor encrypted, with the stream named like its folder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainRecords;
+
+impl Records for PlainRecords {
+    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool {
+        let stream = folder.rsplit('/').next().unwrap_or(folder);
+        let key = RecordKey::new(stream, block);
+        let (mut standing, mut ours) = (standing, ours);
+        // Record by record while they are the same: what differs first decides.
+        while let Some(len) = whole(&key, standing) {
+            let same = ours.get(..len).is_some_and(|own| own == &standing[..len]);
+            if !same {
+                return !ours.is_empty();
+            }
+            (standing, ours) = (&standing[len..], &ours[len..]);
+        }
+        false
+    }
+}
+
+/// The length of the valid record that starts here.
+fn whole(key: &RecordKey, bytes: &[u8]) -> Option<usize> {
+    let record = crate::format::record::decode(bytes.get(..bytes.len().min(MAX_LEN))?).ok()?;
+    record.verify(key).then(|| record.len())
+}
+
+/// What a replay leaves to whoever begins the next journal.
+pub(super) struct Replayed {
+    pub(super) report: Report,
+    pub(super) segments: Vec<Arc<str>>,
+    pub(super) next_sequence: u64,
+    pub(super) next_slot: u64,
+    pub(super) next_number: u64,
+}
+
+/// Brings every file to what the journal holds, and has all of them on stable storage. The journal stays as it is: [`super::Committer::open`] calls this
+/// and then begins a new one. May be run again after a crash at any step.
+pub fn replay(files: &dyn Files, records: &dyn Records) -> Result<Report, DiskError> {
+    Ok(replay_at(files, records, None)?.report)
+}
+
+pub(super) fn replay_at(
+    files: &dyn Files,
+    records: &dyn Records,
+    flaw: Option<Flaw>,
+) -> Result<Replayed, DiskError> {
+    let found = read_segments(files)?;
+    let image = Image::build(&found.usable);
+    let mut report = Report {
+        segments: found.usable.len(),
+        frames: image.frames,
+        damage: found.damage.clone(),
+        ..Report::default()
+    };
+    let mut touched = Touched::default();
+    // Behind damage there may have been a barrier, or a file created anew: what is there is then not removed.
+    let cautious = !found.damage.is_empty();
+    for (folder, lane) in &image.lanes {
+        replay_lane(files, records, flaw, folder, lane, cautious, &mut touched, &mut report)?;
+    }
+    if !report.is_clean() {
+        report.kept_in = Some(quarantine(files, &found, &report)?);
+    }
+    if flaw == Some(Flaw::ForgetFolders) {
+        touched.folders.clear();
+    }
+    apply::sync(files, &mut touched)?;
+    (report.files_written, report.files_removed) = (touched.written, touched.removed);
+    let next_number = image.number.max(highest(files, STAGED)?).max(highest(files, TRASH)?) + 1;
+    Ok(Replayed {
+        report,
+        next_sequence: found.sequence + 1,
+        next_slot: found.slot + 1,
+        next_number,
+        segments: found.paths,
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "one step of one loop")]
+fn replay_lane(
+    files: &dyn Files,
+    records: &dyn Records,
+    flaw: Option<Flaw>,
+    folder: &Arc<str>,
+    lane: &LaneImage<'_>,
+    cautious: bool,
+    touched: &mut Touched,
+    report: &mut Report,
+) -> Result<(), DiskError> {
+    if !cautious {
+        apply::trash(files, folder, lane, touched)?;
+    }
+    match files.list(folder) {
+        Ok(_) => {}
+        Err(error) if error.fault == Fault::Absent => {
+            report.gone.push(folder.to_string());
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
+    if flaw != Some(Flaw::ReplayOverForeign)
+        && let Some(cause) = apply::foreign(files, folder, lane, records)?
+    {
+        report.foreign.push(Foreign { folder: folder.to_string(), cause });
+        return Ok(());
+    }
+    apply::apply(files, folder, lane, cautious, touched)?;
+    for (consumer, changes) in &lane.deltas {
+        let changes = changes.iter().map(|(index, bytes)| (*index, Bytes::copy_from_slice(bytes))).collect();
+        report.deltas.push(Deltas { folder: folder.clone(), consumer: consumer.clone(), changes });
+    }
+    Ok(())
+}
+
+/// The highest number that names something in the folder.
+fn highest(files: &dyn Files, folder: &str) -> Result<u64, DiskError> {
+    match files.list(folder) {
+        Ok(entries) => Ok(entries.iter().filter_map(|e| e.name.parse().ok()).max().unwrap_or(0)),
+        Err(error) if error.fault == Fault::Absent => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies all segments aside, with the reasons, so that nothing of what was not replayed is lost.
+fn quarantine(files: &dyn Files, found: &Found, report: &Report) -> Result<String, DiskError> {
+    files.create_folder(QUARANTINE)?;
+    let number = highest(files, QUARANTINE)? + 1;
+    let target = format!("{QUARANTINE}/{number}");
+    files.create_folder(&target)?;
+    for path in &found.paths {
+        let bytes = super::scan::read_segment(files, path)?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        put_file(files, &format!("{target}/{name}"), &bytes, true)?;
+    }
+    let mut text = String::new();
+    for damage in &report.damage {
+        text += &format!("{} at byte {}: {}\n", damage.segment, damage.position, damage.cause);
+    }
+    for foreign in &report.foreign {
+        text += &format!("{}: not replayed: {}\n", foreign.folder, foreign.cause);
+    }
+    put_file(files, &format!("{target}/reasons.txt"), text.as_bytes(), true)?;
+    files.sync_folder(&target)?;
+    files.sync_folder(QUARANTINE)?;
+    files.sync_folder(parent(QUARANTINE))?;
+    Ok(target)
+}

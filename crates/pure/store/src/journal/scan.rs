@@ -1,0 +1,166 @@
+//! Reading segments: which frames count, and what is damage.
+
+use std::sync::Arc;
+
+use super::JOURNAL;
+use super::layout::{self, FIRST_FRAME, Frame, Hashes, SegmentHeader};
+use super::limits::SECTOR;
+use super::report::Damage;
+use crate::port::{DiskError, Entry, Fault, Files, Mode};
+
+/// A segment in memory, with the frames that count.
+pub(super) struct Read {
+    pub(super) path: Arc<str>,
+    pub(super) header: SegmentHeader,
+    pub(super) bytes: Vec<u8>,
+    /// Only so many frames, from the first, count.
+    pub(super) limit: u64,
+}
+
+/// All segments.
+#[derive(Default)]
+pub(super) struct Found {
+    /// In order, without a gap, from the oldest that counts to the last that can be trusted.
+    pub(super) usable: Vec<Read>,
+    /// Every file in the folder of the journal.
+    pub(super) paths: Vec<Arc<str>>,
+    /// What cannot be read although it was promised.
+    pub(super) damage: Vec<Damage>,
+    /// The highest sequence and slot in use.
+    pub(super) sequence: u64,
+    pub(super) slot: u64,
+}
+
+/// The frames of a segment from its first on, while the chain holds.
+pub(super) struct Frames<'a> {
+    bytes: &'a [u8],
+    hashes: Hashes,
+    at: usize,
+    sequence: u64,
+    number: u64,
+    before: u64,
+}
+
+/// Reads the frames of a segment; of none when its header does not hold.
+pub(super) fn frames(bytes: &[u8], hashes: Hashes) -> Frames<'_> {
+    match SegmentHeader::decode(bytes, &hashes) {
+        Some((header, sum)) => Frames {
+            bytes,
+            hashes,
+            at: usize::try_from(FIRST_FRAME).unwrap_or(usize::MAX),
+            sequence: header.sequence,
+            number: 0,
+            before: sum,
+        },
+        None => Frames { bytes: &[], hashes, at: 0, sequence: 0, number: 0, before: 0 },
+    }
+}
+
+impl<'a> Frames<'a> {
+    /// Where the next frame starts, or would.
+    fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether a later frame of this use of the segment says that the one which is missing here was on stable storage.
+    fn is_missed(&self) -> bool {
+        (self.at..self.bytes.len()).step_by(SECTOR).any(|at| {
+            let frame = self.bytes.get(at..).and_then(|rest| layout::open(rest, &self.hashes));
+            frame.is_some_and(|f| f.link.sequence == self.sequence && f.link.synced > self.number)
+        })
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let frame = layout::open(self.bytes.get(self.at..)?, &self.hashes)?;
+        let link = frame.link;
+        if (link.sequence, link.number, link.before) != (self.sequence, self.number, self.before) {
+            return None;
+        }
+        self.at += frame.len;
+        self.number += 1;
+        self.before = frame.sum;
+        Some(frame)
+    }
+}
+
+/// The whole content of a file.
+pub(super) fn read_segment(files: &dyn Files, path: &str) -> Result<Vec<u8>, DiskError> {
+    let handle = files.open(path, Mode::Read)?;
+    let read = || {
+        let len = files.len(handle)?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let read = files.read_at(handle, 0, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    };
+    let result = read();
+    files.close(handle);
+    result
+}
+
+/// Reads all segments and decides which frames count.
+pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
+    let hashes = Hashes::default();
+    let mut found = Found::default();
+    let mut read = Vec::new();
+    let entries = match files.list(JOURNAL) {
+        Err(error) if error.fault == Fault::Absent => return Ok(found),
+        other => other?,
+    };
+    for Entry { name, folder, .. } in entries {
+        let Ok(slot) = name.parse::<u64>() else { continue };
+        if folder {
+            continue;
+        }
+        let path: Arc<str> = format!("{JOURNAL}/{name}").into();
+        found.slot = found.slot.max(slot);
+        found.paths.push(path.clone());
+        let bytes = read_segment(files, &path)?;
+        if let Some((header, _)) = SegmentHeader::decode(&bytes, &hashes) {
+            found.sequence = found.sequence.max(header.sequence);
+            read.push(Read { path, header, bytes, limit: 0 });
+        }
+    }
+    read.sort_by_key(|r| r.header.sequence);
+    let live_from = read.iter().map(|r| r.header.live_from).max().unwrap_or(0);
+    read.retain(|r| r.header.sequence >= live_from);
+    judge(&mut found, read, live_from, &hashes);
+    Ok(found)
+}
+
+fn judge(found: &mut Found, read: Vec<Read>, live_from: u64, hashes: &Hashes) {
+    let promised: Vec<Option<u64>> =
+        read.iter().skip(1).map(|next| Some(next.header.previous_frames)).chain([None]).collect();
+    for (expected, (mut segment, promised)) in (live_from..).zip(read.into_iter().zip(promised)) {
+        if segment.header.sequence != expected {
+            found.damage.push(Damage {
+                segment: segment.path.to_string(),
+                position: 0,
+                cause: format!("segment {expected} of the journal is missing before it"),
+            });
+            return;
+        }
+        let mut walk = frames(&segment.bytes, hashes.clone());
+        let count = walk
+            .by_ref()
+            .take(promised.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)))
+            .count() as u64;
+        segment.limit = count;
+        let lost = match promised {
+            Some(promised) => count < promised,
+            None => walk.is_missed(),
+        };
+        let position = walk.position() as u64;
+        let path = segment.path.to_string();
+        found.usable.push(segment);
+        if lost {
+            let cause = format!("frame {count} was on stable storage and cannot be read");
+            found.damage.push(Damage { segment: path, position, cause });
+            return;
+        }
+    }
+}

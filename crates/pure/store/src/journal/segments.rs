@@ -1,0 +1,314 @@
+//! The segments on disk: created, written, begun anew.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::JOURNAL;
+use super::committer::{Flaw, Settings};
+use super::layout::{FIRST_FRAME, Hashes, Link, SegmentHeader, frame_len, seal};
+use super::limits::{FIRST_SEGMENTS, SECTOR};
+use crate::port::{DiskError, Fault, Files, Handle, Mode};
+
+/// A segment in use, or waiting for its files to be synced.
+pub(super) struct Segment {
+    pub(super) path: Arc<str>,
+    pub(super) handle: Handle,
+    pub(super) header: SegmentHeader,
+    /// Where the next frame goes.
+    pub(super) at: u64,
+    pub(super) frames: u64,
+    pub(super) synced: u64,
+    last_sum: u64,
+    /// It may hold bytes that were erased since.
+    pub(super) wipe: bool,
+    /// Files and folders that it speaks of, each once.
+    pub(super) files: Vec<Arc<str>>,
+    pub(super) folders: Vec<Arc<str>>,
+    /// Folders in the trash that go once the segment is free.
+    pub(super) trash: Vec<u64>,
+    /// All its files are synced.
+    pub(super) checkpointed: bool,
+    /// A write or sync of it failed: it takes no further frame.
+    pub(super) bad: bool,
+}
+
+struct Free {
+    path: Arc<str>,
+    handle: Handle,
+    len: u64,
+}
+
+/// All segments of a store directory.
+pub(super) struct Segments {
+    files: Arc<dyn Files>,
+    hashes: Hashes,
+    settings: Settings,
+    pub(super) current: Segment,
+    /// Oldest first.
+    pub(super) closed: VecDeque<Segment>,
+    free: Vec<Free>,
+    next_slot: u64,
+    next_len: u64,
+}
+
+fn create(files: &dyn Files, path: &str, len: u64) -> Result<Handle, DiskError> {
+    let handle = files.open(path, Mode::Create)?;
+    let fill = || {
+        files.allocate(handle, len)?;
+        // Reserved space that was never written costs a metadata update with the first write of each part.
+        let zeros = vec![0; 1 << 20];
+        let mut at = 0;
+        while at < len {
+            let part = usize::try_from(len - at).unwrap_or(zeros.len()).min(zeros.len());
+            files.write_at(handle, at, &zeros[..part])?;
+            at += part as u64;
+        }
+        files.sync(handle)?;
+        files.sync_folder(JOURNAL)
+    };
+    fill().inspect_err(|_| {
+        files.close(handle);
+        // A segment without a header is no segment: one that cannot be removed is found and removed at the next start.
+        let _ = files.remove(path);
+    })?;
+    Ok(handle)
+}
+
+impl Segments {
+    /// Begins a journal in an existing folder, with a sequence above all that were used.
+    pub(super) fn begin(
+        files: Arc<dyn Files>,
+        settings: Settings,
+        sequence: u64,
+        slot: u64,
+    ) -> Result<Segments, DiskError> {
+        let mut free = Vec::new();
+        for n in 0..FIRST_SEGMENTS as u64 {
+            let path: Arc<str> = format!("{JOURNAL}/{}", slot + n).into();
+            let handle = create(&*files, &path, settings.first_segment_len)?;
+            free.push(Free { path, handle, len: settings.first_segment_len });
+        }
+        let hashes = Hashes::default();
+        let first = free.remove(0);
+        let header = SegmentHeader {
+            sequence,
+            live_from: sequence,
+            previous: 0,
+            previous_frames: 0,
+            len: settings.first_segment_len,
+        };
+        let current = start(&*files, &hashes, first, header).map_err(|(_, error)| error)?;
+        let next_len = settings.first_segment_len.saturating_mul(2).min(settings.segment_len);
+        Ok(Segments {
+            files,
+            hashes,
+            settings,
+            current,
+            closed: VecDeque::new(),
+            free,
+            next_slot: slot + FIRST_SEGMENTS as u64,
+            next_len,
+        })
+    }
+
+    /// The oldest segment that a replay would read.
+    pub(super) fn oldest(&self) -> u64 {
+        self.closed.front().map_or(self.current.header.sequence, |s| s.header.sequence)
+    }
+
+    /// The sequence of the current segment.
+    pub(super) fn sequence(&self) -> u64 {
+        self.current.header.sequence
+    }
+
+    /// Whether a frame with such a body fits into the current segment.
+    pub(super) fn fits(&self, body: usize) -> bool {
+        !self.current.bad && self.current.at + frame_len(body) as u64 <= self.current.header.len
+    }
+
+    /// Whether a new segment has to be created, or the oldest freed, before the next can begin.
+    pub(super) fn exhausted(&self, body: usize) -> bool {
+        let need = FIRST_FRAME + frame_len(body) as u64;
+        !self.free.iter().any(|f| f.len >= need) && self.closed.len() + 1 >= self.settings.segments
+    }
+
+    /// Seals and writes a frame. After an error the segment takes no further frame.
+    pub(super) fn append(&mut self, frame: &mut Vec<u8>, records: u32) -> Result<(), DiskError> {
+        let segment = &mut self.current;
+        let link = Link {
+            sequence: segment.header.sequence,
+            number: segment.frames,
+            synced: segment.synced,
+            before: segment.last_sum,
+        };
+        let sum = seal(frame, records, link, &self.hashes);
+        self.files.write_at(segment.handle, segment.at, frame).inspect_err(|_| segment.bad = true)?;
+        segment.last_sum = sum;
+        segment.at += frame.len() as u64;
+        segment.frames += 1;
+        Ok(())
+    }
+
+    /// Whether frames were written that are not on stable storage.
+    pub(super) fn unsynced(&self) -> bool {
+        !self.current.bad && self.current.synced < self.current.frames
+    }
+
+    /// Puts what was written on stable storage. An error is never followed by another try on the same file.
+    pub(super) fn sync(&mut self) -> Result<(), DiskError> {
+        if self.unsynced() && self.settings.flaw != Some(Flaw::AcknowledgeBeforeSync) {
+            self.files.sync(self.current.handle).inspect_err(|_| self.current.bad = true)?;
+        }
+        if !self.current.bad {
+            self.current.synced = self.current.frames;
+        }
+        Ok(())
+    }
+
+    /// Closes the current segment and begins another, with room for such a body. On an error the current one stays.
+    pub(super) fn rotate(&mut self, body: usize) -> Result<(), DiskError> {
+        if !self.current.bad {
+            // An error leaves the frames that are synced, which is what the next header counts.
+            let _ = self.sync();
+        }
+        let need = FIRST_FRAME + frame_len(body).next_multiple_of(SECTOR) as u64;
+        let found = self.free.iter().position(|f| f.len >= need && f.len >= self.next_len);
+        let fresh = match found {
+            Some(at) => self.free.swap_remove(at),
+            None => match self.enlarge(need) {
+                Ok(fresh) => fresh,
+                // With the file system full, a smaller free one does.
+                Err(error) => match self.free.iter().position(|f| f.len >= need) {
+                    Some(at) => self.free.swap_remove(at),
+                    None => return Err(error),
+                },
+            },
+        };
+        let header = SegmentHeader {
+            sequence: self.sequence() + 1,
+            live_from: self.oldest(),
+            previous: self.sequence(),
+            previous_frames: self.current.synced,
+            len: fresh.len,
+        };
+        match start(&*self.files, &self.hashes, fresh, header) {
+            Ok(next) => self.closed.push_back(std::mem::replace(&mut self.current, next)),
+            Err((broken, error)) => {
+                self.discard(&broken);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn enlarge(&mut self, need: u64) -> Result<Free, DiskError> {
+        let len = self.next_len.max(need.next_multiple_of(SECTOR as u64));
+        let path: Arc<str> = format!("{JOURNAL}/{}", self.next_slot).into();
+        self.next_slot += 1;
+        let handle = create(&*self.files, &path, len)?;
+        self.next_len = self.next_len.saturating_mul(2).min(self.settings.segment_len);
+        Ok(Free { path, handle, len })
+    }
+
+    fn discard(&self, segment: &Free) {
+        self.files.close(segment.handle);
+        // One that stays has no valid header: it is removed at the next start.
+        let _ = self.files.remove(&segment.path);
+    }
+
+    /// Makes the oldest closed segment free: wiped if it has to be, and without a header, on stable storage, before anything relies on its being gone.
+    pub(super) fn free_oldest(&mut self) -> Result<Vec<u64>, DiskError> {
+        let Some(segment) = self.closed.front() else { return Ok(Vec::new()) };
+        if self.settings.flaw != Some(Flaw::KeepHeaderOfFreed) {
+            let zeros = vec![0; 1 << 20];
+            let end = if segment.wipe { segment.at } else { SECTOR as u64 };
+            let mut at = 0;
+            while at < end {
+                let part = usize::try_from(end - at).unwrap_or(zeros.len()).min(zeros.len());
+                self.files.write_at(segment.handle, at, &zeros[..part])?;
+                at += part as u64;
+            }
+            self.files.sync(segment.handle)?;
+        }
+        let Some(segment) = self.closed.pop_front() else { return Ok(Vec::new()) };
+        let free = Free { path: segment.path, handle: segment.handle, len: segment.header.len };
+        let wanted = free.len >= self.next_len && free.len <= self.settings.segment_len;
+        let spare = self.free.iter().filter(|f| f.len >= self.next_len).count();
+        if segment.bad || (!wanted && spare > 0) {
+            self.discard(&free);
+        } else {
+            self.free.push(free);
+        }
+        while self.free.len() > self.settings.segments {
+            let least = self.free.iter().enumerate().min_by_key(|(_, f)| f.len).map(|(at, _)| at);
+            let Some(least) = least else { break };
+            let least = self.free.swap_remove(least);
+            self.discard(&least);
+        }
+        Ok(segment.trash)
+    }
+
+    /// Every segment that a replay would read may hold bytes that were just overwritten.
+    pub(super) fn mark_erased(&mut self) {
+        self.current.wipe = true;
+        self.closed.iter_mut().for_each(|s| s.wipe = true);
+    }
+
+    /// Has the journal say nothing any more, so that its segments can be removed in any order.
+    pub(super) fn void(&mut self) -> Result<(), DiskError> {
+        let sequence = self.sequence() + 1;
+        // A sequence that no frame has: those that are there are void with the old header.
+        let header = SegmentHeader {
+            sequence,
+            live_from: sequence,
+            previous: 0,
+            previous_frames: 0,
+            ..self.current.header
+        };
+        let (bytes, _) = header.encode(&self.hashes);
+        self.files.write_at(self.current.handle, 0, &bytes)?;
+        self.files.sync(self.current.handle)
+    }
+
+    /// Closes all files.
+    pub(super) fn close(&mut self) {
+        let handles = self.closed.drain(..).map(|s| s.handle).chain(self.free.drain(..).map(|f| f.handle));
+        handles.chain([self.current.handle]).for_each(|handle| self.files.close(handle));
+    }
+
+    pub(super) fn hashes(&self) -> &Hashes {
+        &self.hashes
+    }
+}
+
+fn start(
+    files: &dyn Files,
+    hashes: &Hashes,
+    free: Free,
+    header: SegmentHeader,
+) -> Result<Segment, (Free, DiskError)> {
+    let (bytes, sum) = header.encode(hashes);
+    if let Err(error) = files.write_at(free.handle, 0, &bytes).and_then(|()| files.sync(free.handle)) {
+        return Err((free, error));
+    }
+    Ok(Segment {
+        path: free.path,
+        handle: free.handle,
+        header,
+        at: FIRST_FRAME,
+        frames: 0,
+        synced: 0,
+        last_sum: sum,
+        wipe: false,
+        files: Vec::new(),
+        folders: Vec::new(),
+        trash: Vec::new(),
+        checkpointed: false,
+        bad: false,
+    })
+}
+
+/// What fails when a lane is asked for that is not there.
+pub(super) fn no_lane(call: &'static str) -> DiskError {
+    DiskError { fault: Fault::Absent, call, path: String::new(), text: "no such store is open".into() }
+}
