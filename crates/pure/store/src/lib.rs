@@ -4,3 +4,4 @@
 pub mod consumer;
 pub mod format;
 pub mod port;
+pub mod recover;

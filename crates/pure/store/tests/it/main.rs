@@ -7,4 +7,5 @@ mod backups;
 mod blocks;
 mod fixtures;
 mod indexes;
+mod recover;
 mod states;
