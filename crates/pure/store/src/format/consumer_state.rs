@@ -158,7 +158,13 @@ fn decode_pending(
             1 => (0, base.wrapping_add(cursor.sv()?)),
             _ => (cursor.uv()?.wrapping_add(floor.consumer_seq), base.wrapping_sub(cursor.sv()?)),
         };
-        state.pending.insert(seq, Pending { consumer_seq, delivered_ns: second.saturating_mul(SECOND_NS) });
+        state.pending.insert(
+            seq,
+            Pending {
+                consumer_seq,
+                delivered_ns: second.clamp(i64::MIN / SECOND_NS, i64::MAX / SECOND_NS) * SECOND_NS,
+            },
+        );
     }
     Ok(())
 }

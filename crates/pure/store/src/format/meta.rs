@@ -127,7 +127,7 @@ fn decode<'a>(meta: &'a [u8], own: &[&str]) -> Result<Meta<'a>, MetaError> {
     };
     let mut config = String::with_capacity(text.len());
     config.push('{');
-    for member in Members::new(text).filter(|member| !own.contains(&member.key)) {
+    for member in Members::new(text).filter(|member| !member.is_one_of(own)) {
         if config.len() > 1 {
             config.push(',');
         }
@@ -149,6 +149,16 @@ struct Member<'a> {
     key: &'a str,
     /// Key, colon and value.
     text: &'a str,
+}
+
+impl Member<'_> {
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        if !self.key.contains('\\') {
+            return names.contains(&self.key);
+        }
+        let key: Option<String> = serde_json::from_str(&format!("\"{}\"", self.key)).ok();
+        key.is_some_and(|key| names.contains(&key.as_str()))
+    }
 }
 
 /// The members of a JSON object that is known to be sound.
@@ -229,6 +239,8 @@ mod tests {
         let apart = decode_consumer(meta).unwrap();
         assert_eq!(apart.config, "{\"a\" : 1,\"b\" : [ {} ]}");
         assert_eq!(apart.name.as_deref(), Some("N"));
+        let escaped = b"{\"\\u0043reated\":\"2023-11-14T22:13:20Z\",\"a\":1}";
+        assert_eq!(decode_stream(escaped).unwrap().config, "{\"a\":1}");
         assert_eq!(decode_stream(meta).unwrap().config, "{\"a\" : 1,\"Name\":\"N\",\"b\" : [ {} ]}");
     }
 
