@@ -3,5 +3,6 @@
 
 pub mod consumer;
 pub mod format;
+pub mod journal;
 pub mod port;
 pub mod recover;

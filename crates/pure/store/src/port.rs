@@ -80,7 +80,8 @@ pub enum Op {
         /// When it is complete.
         promise: Promise,
     },
-    /// Puts a staged file in the place of another, or of none. Always durable, as is everything the lane had written to that file before.
+    /// Puts a staged file in the place of another, or of none. Always durable, as is everything the lane had written to that file before. Not for `o.dat`,
+    /// which is replaced.
     Adopt {
         /// The file that was staged.
         staged: Name,

@@ -170,20 +170,21 @@ fn remove(files: &dyn Files, path: &str, touched: &mut Touched) -> Result<(), Di
 }
 
 fn replace(files: &dyn Files, path: &str, content: &[u8], touched: &mut Touched) -> Result<(), DiskError> {
-    match read_segment(files, path) {
-        Ok(standing) if standing == content => return Ok(()),
-        Ok(_) => {}
-        Err(error) if error.fault == Fault::Absent => {}
+    let same = match read_segment(files, path) {
+        Ok(standing) => standing == content,
+        Err(error) if error.fault == Fault::Absent => false,
         Err(error) => return Err(error),
-    }
+    };
     let staged = format!("{STAGED}/replay");
     super::commit::put_file(files, &staged, content, true)?;
     files.create_folder(parent(path))?;
     files.rename(&staged, path)?;
-    touched.written += 1;
+    touched.written += usize::from(!same);
     Ok(())
 }
 
+// What can be read need not be on the device: after a sync that failed, the kernel shows pages that it holds for clean and that never arrived. So everything
+// is written again, whether it differs or not.
 fn write(
     files: &dyn Files,
     path: &str,
@@ -200,10 +201,8 @@ fn write(
     let write = || {
         let mut changed = false;
         for (offset, piece) in &image.pieces {
-            if read(files, handle, *offset, piece.bytes.len() as u64)? != piece.bytes {
-                files.write_at(handle, *offset, piece.bytes)?;
-                changed = true;
-            }
+            changed |= read(files, handle, *offset, piece.bytes.len() as u64)? != piece.bytes;
+            files.write_at(handle, *offset, piece.bytes)?;
         }
         Ok(changed)
     };

@@ -24,12 +24,13 @@ pub struct Job {
 pub struct Finished {
     id: u64,
     failed: Vec<(Arc<str>, DiskError)>,
+    failed_folders: Vec<(Arc<str>, DiskError)>,
 }
 
 /// What waits for a job.
 pub(super) enum Pending {
     Segment(u64),
-    Lane(Lane, Ticket, Vec<Arc<str>>),
+    Lane(Lane, Ticket),
 }
 
 fn sync_path(files: &dyn Files, path: &str) -> Result<(), DiskError> {
@@ -53,7 +54,7 @@ fn sync_folder(files: &dyn Files, path: &str) -> Result<(), DiskError> {
 impl Job {
     /// Does it.
     pub fn run(self, files: &dyn Files) -> Finished {
-        let mut failed = Vec::new();
+        let (mut failed, mut failed_folders) = (Vec::new(), Vec::new());
         for path in self.files {
             if let Err(error) = sync_path(files, &path) {
                 failed.push((path, error));
@@ -61,14 +62,14 @@ impl Job {
         }
         for path in self.folders {
             if let Err(error) = sync_folder(files, &path) {
-                failed.push((path, error));
+                failed_folders.push((path, error));
             }
         }
         for number in self.trash {
             // What stays is removed at the next start.
             let _ = files.remove_folder(&format!("{TRASH}/{number}"));
         }
-        Finished { id: self.id, failed }
+        Finished { id: self.id, failed, failed_folders }
     }
 }
 
@@ -112,9 +113,9 @@ impl Committer {
         if paths.is_empty() && folders.is_empty() {
             return false;
         }
-        let id = self.hand_out(paths, folders.clone(), Vec::new());
+        let id = self.hand_out(paths, folders, Vec::new());
         let lane = Lane(u32::try_from(lane).unwrap_or(u32::MAX));
-        self.pending.insert(id, Pending::Lane(lane, ticket, folders));
+        self.pending.insert(id, Pending::Lane(lane, ticket));
         true
     }
 
@@ -124,31 +125,59 @@ impl Committer {
             Some(Pending::Segment(sequence)) => {
                 let at = self.segments.closed.iter().position(|s| s.header.sequence == sequence);
                 let Some(at) = at else { return };
-                let repaired = finished.failed.into_iter().fold(true, |all, (path, error)| {
-                    let done = self.repair(&path, error);
-                    all && done
-                });
+                let repaired =
+                    self.repair_all(finished.failed) && self.folders_again(finished.failed_folders);
                 self.segments.closed[at].checkpointed = repaired;
                 if let Err(error) = self.free_checkpointed() {
                     self.events.push(Event::Stuck(error));
                 }
             }
-            Some(Pending::Lane(lane, ticket, folders)) => {
+            Some(Pending::Lane(lane, ticket)) => {
                 let mut outcome = Outcome::Done;
                 for (path, error) in finished.failed {
+                    self.repair(&path, error.clone());
+                    self.lanes[lane.0 as usize].refused = Some(error.clone());
+                    outcome = Outcome::Failed(error);
+                }
+                for (path, error) in finished.failed_folders {
                     let state = &mut self.lanes[lane.0 as usize];
                     state.refused = Some(error.clone());
-                    let id = state.files.values().copied().find(|id| self.table.get(*id).path == path);
-                    match id {
-                        Some(id) => self.table.get_mut(id).unsynced = true,
-                        None => state.folders.extend(folders.iter().filter(|f| **f == path).cloned()),
-                    }
+                    state.folders.push(path);
                     outcome = Outcome::Failed(error);
                 }
                 done.push(Completion { lane, ticket, outcome });
             }
             None => {}
         }
+    }
+
+    /// Tries folders once more.
+    fn folders_again(&mut self, failed: Vec<(Arc<str>, DiskError)>) -> bool {
+        let mut all = true;
+        for (path, _) in failed {
+            if let Err(error) = self.sync_folder(&path) {
+                self.events.push(Event::Stuck(error));
+                all = false;
+            }
+        }
+        all
+    }
+
+    /// Repairs what failed, and what is suspect since earlier; false when something stays so.
+    fn repair_all(&mut self, mut failed: Vec<(Arc<str>, DiskError)>) -> bool {
+        for (_, state) in self.table.iter().filter(|(_, f)| f.suspect) {
+            if failed.iter().all(|(path, _)| *path != state.path) {
+                let text = "an earlier sync failed".into();
+                let path = state.path.clone();
+                let error = DiskError { fault: Fault::Device, call: "sync", path: path.to_string(), text };
+                failed.push((path, error));
+            }
+        }
+        let mut all = true;
+        for (path, error) in failed {
+            all &= self.repair(&path, error);
+        }
+        all
     }
 
     /// Frees the segments at the front of which all files are synced.
@@ -175,10 +204,11 @@ impl Committer {
         for path in segment.folders.clone() {
             self.sync_folder(&path)?;
         }
-        for (path, error) in failed {
-            if !self.repair(&path, error.clone()) {
-                return Err(error);
-            }
+        let first = failed.first().map(|(_, error)| error.clone());
+        if !self.repair_all(failed) {
+            let text = "an earlier sync failed".into();
+            let error = DiskError { fault: Fault::Device, call: "sync", path: String::new(), text };
+            return Err(first.unwrap_or(error));
         }
         if let Some(segment) = self.segments.closed.front_mut() {
             segment.checkpointed = true;
@@ -190,7 +220,7 @@ impl Committer {
     fn carry_deltas(&mut self) -> Result<(), DiskError> {
         let Some(segment) = self.segments.closed.front() else { return Ok(()) };
         let sequence = segment.header.sequence;
-        let held = |c: &super::lanes::ConsumerState| c.segment != 0 && c.segment <= sequence;
+        let held = |c: &super::lanes::ConsumerState| c.segment <= sequence;
         if !self.lanes.iter().any(|lane| lane.consumers.values().any(held)) {
             return Ok(());
         }
@@ -203,7 +233,7 @@ impl Committer {
         carried?;
         let current = self.segments.sequence();
         for state in self.lanes.iter_mut().flat_map(|lane| lane.consumers.values_mut()) {
-            if state.segment != 0 && state.segment <= sequence {
+            if state.segment <= sequence {
                 state.segment = self.segments.closed.get(1).map_or(current, |s| s.header.sequence);
             }
         }
@@ -257,29 +287,34 @@ impl Committer {
 
     /// A file could not be synced: what the kernel holds of it is not to be trusted, so that the journal's bytes are written again. False when that fails
     /// too.
-    fn repair(&mut self, path: &Arc<str>, error: DiskError) -> bool {
+    pub(super) fn repair(&mut self, path: &Arc<str>, error: DiskError) -> bool {
         let owner = self.table.iter().find(|(_, f)| f.path == *path).map(|(id, f)| (id, f.lane as usize));
         if let Some((id, _)) = owner {
             // A fresh descriptor: the old one may report an error that was dealt with, or hide one that was not.
             self.close_file(id);
+            // What was only cached is not in the journal: the owner has to know that it may be gone.
+            let state = self.table.get_mut(id);
+            if std::mem::take(&mut state.cached) {
+                self.lanes[state.lane as usize].refused = Some(error.clone());
+            }
         }
         let again = || {
             let read = read_segments(&*self.files)?;
-            let image = Image::build(&read.usable);
-            // What is not a file that the journal writes is a folder: its sync is tried once more.
-            if image.rewrite(&*self.files, path)? {
-                sync_path(&*self.files, path)
-            } else {
-                self.sync_folder(path)
-            }
+            // What the journal does not speak of was only cached, and is gone as far as the device is concerned: the owner is told.
+            Image::build(&read.usable).rewrite(&*self.files, path)?;
+            sync_path(&*self.files, path)
         };
         match again() {
             Ok(()) => {
+                if let Some((id, _)) = owner {
+                    self.table.get_mut(id).suspect = false;
+                }
                 self.events.push(Event::Repaired(error));
                 true
             }
             Err(again) => {
-                if let Some((_, lane)) = owner {
+                if let Some((id, lane)) = owner {
+                    self.table.get_mut(id).suspect = true;
                     self.lanes[lane].refused = Some(again.clone());
                 }
                 self.events.push(Event::Stuck(again));

@@ -92,10 +92,12 @@ impl Committer {
             self.gather_lane(lane, batch, done);
         }
         self.sync_cached(batch);
-        let written = self.write_frame();
-        if let Err(error) = written {
-            self.fail_frame(touched, &error);
-            self.journal_failed(error);
+        match self.write_frame() {
+            Ok(()) => self.supersede(batch),
+            Err(error) => {
+                self.fail_frame(touched, &error);
+                self.journal_failed(error);
+            }
         }
         self.run_posts(batch);
         self.sync_folders(batch);
@@ -150,6 +152,8 @@ impl Committer {
     pub(super) fn fail(&mut self, lane: usize, index: usize, error: DiskError) {
         let state = &mut self.lanes[lane];
         state.refused = Some(error.clone());
+        // It may have been about to change; what is there is looked at again.
+        state.index = None;
         if state.failed.as_ref().is_none_or(|(from, _)| index < *from) {
             state.failed = Some((index, error));
         }
@@ -160,9 +164,13 @@ impl Committer {
         for at in 0..self.round.files.len() {
             let (id, index) = self.round.files[at];
             let synced = self.handle(id).and_then(|handle| self.files.sync(handle));
-            match synced {
+            match synced.and_then(|()| self.name_file(id)) {
                 Ok(()) => self.table.get_mut(id).cached = false,
-                Err(error) => self.fail(batch[index].lane.0 as usize, index, error),
+                Err(error) => {
+                    let path = self.table.get(id).path.clone();
+                    self.repair(&path, error.clone());
+                    self.fail(batch[index].lane.0 as usize, index, error);
+                }
             }
         }
     }

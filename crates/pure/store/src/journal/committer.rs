@@ -129,6 +129,8 @@ pub struct Committer {
     pub(super) events: Vec<Event>,
     /// The next number of a staged file or of a folder in the trash; never used twice while a journal could speak of it.
     pub(super) next_number: u64,
+    /// The number of the next delta, of whatever consumer.
+    pub(super) next_delta: u64,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
@@ -166,6 +168,7 @@ impl Committer {
             next_job: 1,
             events: Vec::new(),
             next_number: found.next_number,
+            next_delta: found.next_delta,
             known: Set::default(),
             hasten: None,
         };
@@ -185,7 +188,6 @@ impl Committer {
         for deltas in &report.deltas {
             let lane = self.lane_of(&deltas.folder);
             let first = deltas.changes.first().map_or(0, |(index, _)| *index);
-            let next = deltas.changes.last().map_or(0, |(index, _)| index + 1);
             for (index, bytes) in &deltas.changes {
                 let need = bytes.len() + deltas.consumer.len() + deltas.folder.len() + 128;
                 let full = self.round.body() + need > limits::FRAME_LEN;
@@ -200,7 +202,7 @@ impl Committer {
                 record::delta(&mut self.round.frame, number, &deltas.consumer, *index, bytes);
                 self.round.records += 1;
             }
-            let state = ConsumerState { next, first, segment: self.segments.oldest() };
+            let state = ConsumerState { first, segment: self.segments.oldest() };
             self.lanes[lane].consumers.insert(deltas.consumer.clone(), state);
         }
         self.write_carried()
@@ -355,6 +357,9 @@ impl Committer {
             unsynced: false,
             cached: false,
             pending: false,
+            met: false,
+            named: false,
+            suspect: false,
         });
         self.lanes[lane].files.insert(name.clone(), id);
         id
@@ -369,14 +374,17 @@ impl Committer {
             return Ok(handle);
         }
         let path = state.path.clone();
-        let handle = match self.files.open(&path, Mode::Write) {
-            Ok(handle) => handle,
-            Err(error) if error.fault == Fault::Absent => self.create(id, &path)?,
+        let (handle, found) = match self.files.open(&path, Mode::Write) {
+            Ok(handle) => (handle, true),
+            Err(error) if error.fault == Fault::Absent => (self.create(id, &path)?, false),
             Err(error) => return Err(error),
         };
         let len = self.files.len(handle).inspect_err(|_| self.files.close(handle))?;
         let state = self.table.get_mut(id);
         state.handle = Some(handle);
+        // What was found may not be on stable storage: who wrote it, and how, is not known.
+        state.cached |= found && !state.met;
+        (state.unsynced, state.met) = (state.unsynced || state.cached, true);
         state.end = state.end.max(len);
         self.table.open += 1;
         Ok(handle)
@@ -448,15 +456,31 @@ impl Committer {
                 if self.table.get(id).handle.is_none() {
                     self.files.close(handle);
                 }
-                synced?;
+                if let Err(error) = synced {
+                    self.repair(&path, error.clone());
+                    return Err(error);
+                }
             }
-            // A replaced file is in place by a rename.
-            if self.table.get(id).whole {
-                self.sync_folder(parent(&path))?;
-            }
+            self.name_file(id)?;
         }
         let state = self.table.get_mut(id);
         (state.unsynced, state.cached) = (false, false);
+        Ok(())
+    }
+
+    /// Has the name of the file on stable storage.
+    pub(super) fn name_file(&mut self, id: FileId) -> Result<(), DiskError> {
+        if self.table.get(id).named {
+            return Ok(());
+        }
+        let path = self.table.get(id).path.clone();
+        let top = self.lanes[self.table.get(id).lane as usize].folder.len();
+        let mut folder = parent(&path);
+        while folder.len() >= top {
+            self.sync_folder(folder)?;
+            folder = parent(folder);
+        }
+        self.table.get_mut(id).named = true;
         Ok(())
     }
 
@@ -501,7 +525,7 @@ impl Committer {
         let oldest = self.segments.oldest();
         for (_, id) in open.into_iter().take(self.settings.handles / 4 + 1) {
             let state = self.table.get(id);
-            if state.is_live(oldest) || state.unsynced || state.pending {
+            if state.is_live(oldest) || state.unsynced || state.pending || state.suspect {
                 self.close_file(id);
             } else {
                 self.drop_file(id);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::{Flow, aside, put_file};
 use super::committer::{Committer, fingerprint};
-use super::lanes::FileId;
+use super::lanes::{ConsumerState, FileId};
 use super::post::{Act, Post};
 use super::record::Fingerprint;
 use super::{INDEX, STAGED, limits, parent, record};
@@ -12,7 +12,7 @@ use crate::port::{Completion, DiskError, Fault, Name, Op, Promise, Submission};
 
 type Gathered = Result<Flow, DiskError>;
 
-fn is_index(name: &Name) -> bool {
+pub(super) fn is_index(name: &Name) -> bool {
     matches!(name, Name::Path(path) if **path == *INDEX)
 }
 
@@ -334,6 +334,11 @@ impl Committer {
         if !self.lanes[lane].is_first() || !self.room(lane, 2 * limits::NAME_LEN)? {
             return Ok(Flow::Stop);
         }
+        if is_state(file) {
+            let (call, path) = ("adopt", format!("{}/{file}", self.lanes[lane].folder));
+            let text = "the state of a consumer is replaced, together with its deltas".into();
+            return Err(DiskError { fault: Fault::Denied, call, path, text });
+        }
         let id = self.file(lane, file);
         let live = self.table.get(id).is_live(self.segments.oldest());
         self.settle(id)?;
@@ -344,11 +349,15 @@ impl Committer {
             self.recorded(lane, true);
             self.lanes[lane].index = Some(print);
         }
-        self.barrier_if(lane, id, live || is_state(file));
+        self.barrier_if(lane, id, live);
         let path = self.table.get(id).path.clone();
         let source = format!("{}/{staged}", self.lanes[lane].folder);
-        for folder in [parent(&path), parent(&source)] {
-            self.round.folders.push((folder.into(), index));
+        let top = self.lanes[lane].folder.clone();
+        for mut folder in [parent(&path), parent(&source)] {
+            while folder.len() >= top.len() {
+                self.round.folders.push((folder.into(), index));
+                folder = parent(folder);
+            }
         }
         self.table.get_mut(id).pending = true;
         self.round.posts.push(Post { lane, index, act: Act::Adopt { id, source } });
@@ -387,17 +396,13 @@ impl Committer {
         }
         self.mention(lane);
         let sequence = self.segments.sequence();
+        let number = self.next_delta;
+        self.next_delta += 1;
         if !self.lanes[lane].consumers.contains_key(consumer) {
-            self.lanes[lane].consumers.insert(consumer.clone(), Default::default());
+            let state = ConsumerState { first: number, segment: sequence };
+            self.lanes[lane].consumers.insert(consumer.clone(), state);
         }
-        if let Some(state) = self.lanes[lane].consumers.get_mut(consumer) {
-            let number = state.next;
-            state.next += 1;
-            if state.segment == 0 {
-                state.segment = sequence;
-            }
-            record::delta(&mut self.round.frame, Self::number(lane), consumer, number, bytes);
-        }
+        record::delta(&mut self.round.frame, Self::number(lane), consumer, number, bytes);
         self.recorded(lane, promise == Promise::Durable);
         Ok(Flow::Next)
     }

@@ -88,6 +88,8 @@ pub(super) struct Image<'a> {
     pub(super) frames: u64,
     /// The highest number of a staged file or folder in the trash.
     pub(super) number: u64,
+    /// The highest number of a delta.
+    pub(super) delta: u64,
 }
 
 impl<'a> Image<'a> {
@@ -138,11 +140,11 @@ impl<'a> Image<'a> {
                 }
             }
             Record::Barrier(name) => {
-                lane.superseded(&name);
                 lane.files.remove(&name);
             }
             Record::Delta { consumer, index, bytes } => {
                 let bytes = body.get(bytes).unwrap_or_default();
+                self.delta = self.delta.max(index);
                 lane.deltas.entry(consumer).or_default().insert(index, bytes);
             }
             Record::Trash { folder, number } => {

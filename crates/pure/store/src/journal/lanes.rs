@@ -37,6 +37,12 @@ pub(super) struct FileState {
     pub(super) cached: bool,
     /// An action that waits for the frame will replace or remove it.
     pub(super) pending: bool,
+    /// It was opened before, so that what is known of it is known.
+    pub(super) met: bool,
+    /// Its name, and those of the folders up to the lane's, are on stable storage.
+    pub(super) named: bool,
+    /// A sync of it failed, and it could not be written again: no segment with a record of it is freed.
+    pub(super) suspect: bool,
 }
 
 impl FileState {
@@ -52,14 +58,12 @@ impl FileState {
     }
 }
 
-/// The deltas of a consumer that only the journal holds.
-#[derive(Clone, Copy, Debug, Default)]
+/// The deltas of a consumer that only the journal holds. There is one while there are such.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct ConsumerState {
-    /// The number of the next delta.
-    pub(super) next: u64,
     /// The oldest that counts.
     pub(super) first: u64,
-    /// The oldest segment that holds one that counts; 0 for none.
+    /// The oldest segment that holds one that counts.
     pub(super) segment: u64,
 }
 

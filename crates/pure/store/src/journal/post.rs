@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::commit::put_file;
 use super::committer::Committer;
-use super::gather::under;
+use super::gather::{is_index, under};
 use super::lanes::FileId;
 use super::{STAGED, TRASH, consumer_of, parent};
 use crate::port::{DiskError, Fault, Name, Op, Submission};
@@ -71,7 +71,8 @@ impl Committer {
                 for (name, bytes) in files {
                     let staged = format!("{STAGED}/{}", self.next_number);
                     self.next_number += 1;
-                    put_file(&*self.files, &staged, bytes, false)?;
+                    // A torn index would look like somebody else's.
+                    put_file(&*self.files, &staged, bytes, is_index(name))?;
                     self.take_place(lane, name, &staged)?;
                 }
                 Ok(())
@@ -93,8 +94,6 @@ impl Committer {
                 self.close_file(*id);
                 let path = self.table.get(*id).path.clone();
                 self.files.rename(source, &path)?;
-                let (lane, name) = (self.table.get(*id).lane as usize, self.table.get(*id).name.clone());
-                self.superseded(lane, &name);
                 self.drop_file(*id);
                 Ok(())
             }
@@ -102,8 +101,7 @@ impl Committer {
                 let handle = self.handle(*id)?;
                 self.files.set_len(handle, *len)?;
                 self.files.sync(handle)?;
-                let path = self.table.get(*id).path.clone();
-                self.sync_folder(parent(&path))?;
+                self.name_file(*id)?;
                 let state = self.table.get_mut(*id);
                 state.settled();
                 (state.end, state.unsynced, state.cached) = (*len, false, false);
@@ -128,9 +126,8 @@ impl Committer {
             }
             other => other?,
         }
-        self.superseded(lane, name);
         let state = self.table.get_mut(id);
-        (state.end, state.pending) = (0, false);
+        (state.end, state.pending, state.named) = (0, false, false);
         Ok(())
     }
 
@@ -142,10 +139,9 @@ impl Committer {
             Err(error) if error.fault != Fault::Absent => return Err(error),
             _ => {}
         }
-        self.superseded(lane, name);
         let oldest = self.segments.oldest();
         let state = self.table.get_mut(id);
-        (state.end, state.pending) = (0, false);
+        (state.end, state.pending, state.named) = (0, false, false);
         if !state.is_live(oldest) {
             self.drop_file(id);
         }
@@ -177,28 +173,37 @@ impl Committer {
             return Ok(());
         }
         ids.into_iter().for_each(|id| self.drop_file(id));
-        let consumers: Vec<Arc<str>> = self.lanes[lane]
-            .consumers
-            .keys()
-            .filter(|name| under(&Name::Path(format!("obs/{name}/o.dat").into()), folder))
-            .cloned()
-            .collect();
-        for name in consumers {
-            self.lanes[lane].consumers.remove(&name);
-        }
         if under(&Name::Path(super::INDEX.into()), folder) {
             self.lanes[lane].index = Some(None);
         }
         Ok(())
     }
 
-    /// The deltas of a consumer are in the file that was put into place, or void.
+    /// The frame is on stable storage: the deltas of these consumers do not count any more, whatever becomes of the actions, which a replay would do again.
+    pub(super) fn supersede(&mut self, batch: &[Submission]) {
+        let posts = std::mem::take(&mut self.round.posts);
+        for Post { lane, index, act } in &posts {
+            match (act, &batch[*index].op) {
+                (Act::Replace | Act::Rename { .. }, Op::Replace { files, .. }) => {
+                    files.iter().for_each(|(name, _)| self.superseded(*lane, name));
+                }
+                (Act::Remove, Op::Remove { files, .. }) => {
+                    files.iter().for_each(|name| self.superseded(*lane, name));
+                }
+                (Act::Trash { folder, .. }, _) => {
+                    let state = |name: &Arc<str>| Name::Path(format!("obs/{name}/o.dat").into());
+                    self.lanes[*lane].consumers.retain(|name, _| !under(&state(name), folder));
+                }
+                _ => {}
+            }
+        }
+        self.round.posts = posts;
+    }
+
     fn superseded(&mut self, lane: usize, name: &Name) {
         let Name::Path(path) = name else { return };
         let Some(consumer) = consumer_of(path) else { return };
-        if let Some(state) = self.lanes[lane].consumers.get_mut(consumer) {
-            (state.first, state.segment) = (state.next, 0);
-        }
+        self.lanes[lane].consumers.remove(consumer);
     }
 
     /// The action is not done: what waits for it may go on.

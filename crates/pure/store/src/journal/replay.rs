@@ -55,6 +55,7 @@ pub(super) struct Replayed {
     pub(super) next_sequence: u64,
     pub(super) next_slot: u64,
     pub(super) next_number: u64,
+    pub(super) next_delta: u64,
 }
 
 /// Brings every file to what the journal holds, and has all of them on stable storage. The journal stays as it is: [`super::Committer::open`] calls this
@@ -96,6 +97,7 @@ pub(super) fn replay_at(
         next_sequence: found.sequence + 1,
         next_slot: found.slot + 1,
         next_number,
+        next_delta: image.delta + 1,
         segments: found.paths,
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::JOURNAL;
-use super::layout::{self, FIRST_FRAME, Frame, Hashes, SegmentHeader};
+use super::layout::{self, FIRST_FRAME, Frame, Hashes, SEGMENT_HEAD, SegmentHeader};
 use super::limits::SECTOR;
 use super::report::Damage;
 use crate::port::{DiskError, Entry, Fault, Files, Mode};
@@ -123,19 +123,24 @@ pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
         if let Some((header, _)) = SegmentHeader::decode(&bytes, &hashes) {
             found.sequence = found.sequence.max(header.sequence);
             read.push(Read { path, header, bytes, limit: 0 });
+        } else if bytes.get(..SEGMENT_HEAD).is_some_and(|head| head.iter().any(|b| *b != 0)) {
+            let cause = "the header of the segment cannot be read".into();
+            found.damage.push(Damage { segment: path.to_string(), position: 0, cause });
         }
     }
     read.sort_by_key(|r| r.header.sequence);
     let live_from = read.iter().map(|r| r.header.live_from).max().unwrap_or(0);
     read.retain(|r| r.header.sequence >= live_from);
-    judge(&mut found, read, live_from, &hashes);
+    judge(&mut found, read, &hashes);
     Ok(found)
 }
 
-fn judge(found: &mut Found, read: Vec<Read>, live_from: u64, hashes: &Hashes) {
+fn judge(found: &mut Found, read: Vec<Read>, hashes: &Hashes) {
+    // Those before the first were freed since the last header was written: the oldest goes first.
+    let first = read.first().map_or(0, |r| r.header.sequence);
     let promised: Vec<Option<u64>> =
         read.iter().skip(1).map(|next| Some(next.header.previous_frames)).chain([None]).collect();
-    for (expected, (mut segment, promised)) in (live_from..).zip(read.into_iter().zip(promised)) {
+    for (expected, (mut segment, promised)) in (first..).zip(read.into_iter().zip(promised)) {
         if segment.header.sequence != expected {
             found.damage.push(Damage {
                 segment: segment.path.to_string(),
