@@ -15,11 +15,13 @@
 //! - [`net`]: links that cut, delay, refuse and break, and the writers whose steps interleave;
 //! - [`clients`]: scripts as data, and a parser of their own;
 //! - [`model`]: what must be received, decided again independently;
+//! - [`disk`]: a file system that forgets, under the journal of the stores;
 //! - [`tamper`]: nodes broken on purpose, so that the checks are checked;
 //! - [`swarm`]: what differs from seed to seed.
 #![forbid(unsafe_code)]
 
 pub mod clients;
+pub mod disk;
 pub mod draw;
 pub mod edge;
 pub mod model;

@@ -1,14 +1,17 @@
 //! Seeds in, verdicts out.
 //!
 //! `sim --seeds 2000 [--from 1]` runs many, `sim --seed 17` runs one and prints every event, `--short` cuts a failing
-//! one, `--break NAME` breaks the node on purpose.
+//! one, `--break NAME` breaks the node on purpose. `sim --disk` runs the journal of the stores over a disk that forgets instead, `--flaw NAME` with a rule
+//! of it broken.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::process::ExitCode;
 
+use midge_sim::disk::FLAWS;
 use midge_sim::model::Seen;
 use midge_sim::{Settings, run, shorten, tamper};
+use midge_store::journal::Flaw;
 
 #[derive(Default)]
 struct Arguments {
@@ -19,6 +22,8 @@ struct Arguments {
     quiet: bool,
     acts: Option<usize>,
     broken: Option<tamper::Break>,
+    disk: bool,
+    flaw: Option<Flaw>,
 }
 
 fn parse() -> Result<Arguments, String> {
@@ -33,6 +38,12 @@ fn parse() -> Result<Arguments, String> {
             "--seeds" => parsed.seeds = number(value()?)?,
             "--acts" => parsed.acts = usize::try_from(number(value()?)?).ok(),
             "--short" => parsed.short = true,
+            "--disk" => parsed.disk = true,
+            "--flaw" => {
+                let name = value()?;
+                let found = FLAWS.into_iter().find(|f| format!("{f:?}").eq_ignore_ascii_case(&name));
+                parsed.flaw = Some(found.ok_or(format!("{name} is none of {FLAWS:?}"))?);
+            }
             "--quiet" => parsed.quiet = true,
             "--break" => {
                 let name = value()?;
@@ -45,6 +56,32 @@ fn parse() -> Result<Arguments, String> {
     Ok(parsed)
 }
 
+/// Runs the journal's seeds.
+fn disk(arguments: &Arguments) -> ExitCode {
+    let (from, count) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
+    let mut seen = std::collections::BTreeMap::new();
+    let mut failed = 0u64;
+    for seed in from..from + count {
+        let verdict = midge_sim::disk::run(seed, arguments.flaw);
+        for (what, times) in verdict.seen {
+            *seen.entry(what).or_insert(0) += times;
+        }
+        if let Some(failure) = verdict.failure {
+            failed += 1;
+            println!("seed {seed}: {failure}");
+            if failed >= 5 {
+                println!("giving up after {failed} failures");
+                break;
+            }
+        }
+    }
+    println!("{count} seeds, {failed} failed");
+    for (what, times) in seen {
+        println!("{times:>12} {what}");
+    }
+    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
 fn main() -> ExitCode {
     let arguments = match parse() {
         Ok(arguments) => arguments,
@@ -53,6 +90,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if arguments.disk {
+        return disk(&arguments);
+    }
     let settings = Settings { broken: arguments.broken, acts: arguments.acts, verbose: false };
     if let Some(seed) = arguments.seed {
         let acts = if arguments.short { shorten(seed, settings) } else { arguments.acts };

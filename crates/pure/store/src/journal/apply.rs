@@ -148,6 +148,11 @@ pub(super) fn apply(
                 let staged = format!("{STAGED}/{number}");
                 if open_if(files, &staged, Mode::Read)?.map(|handle| files.close(handle)).is_some() {
                     files.create_folder(parent(&path))?;
+                    let mut above = parent(parent(&path));
+                    while above.len() >= folder.len() {
+                        files.sync_folder(above)?;
+                        above = parent(above);
+                    }
                     files.rename(&staged, &path)?;
                     touched.written += 1;
                 }

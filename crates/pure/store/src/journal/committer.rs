@@ -151,7 +151,13 @@ impl Committer {
         files.sync_folder(HOME)?;
         files.sync_folder("")?;
         let found = replay_at(&*files, records, settings.flaw)?;
-        let segments = Segments::begin(files.clone(), settings, found.next_sequence, found.next_slot)?;
+        let changes = |d: &super::Deltas| -> u64 {
+            let each = d.consumer.len() + d.folder.len() + 640;
+            d.changes.iter().map(|(_, bytes)| (bytes.len() + each) as u64).sum()
+        };
+        let carried = found.report.deltas.iter().map(changes).sum();
+        let (sequence, slot) = (found.next_sequence, found.next_slot);
+        let segments = Segments::begin(files.clone(), settings, sequence, slot, carried)?;
         let mut committer = Committer {
             files,
             settings,
@@ -173,6 +179,7 @@ impl Committer {
             hasten: None,
         };
         committer.adopt_deltas(&found.report)?;
+        committer.segments.publish()?;
         for path in &found.segments {
             committer.files.remove(path)?;
         }
@@ -190,12 +197,8 @@ impl Committer {
             let first = deltas.changes.first().map_or(0, |(index, _)| *index);
             for (index, bytes) in &deltas.changes {
                 let need = bytes.len() + deltas.consumer.len() + deltas.folder.len() + 128;
-                let full = self.round.body() + need > limits::FRAME_LEN;
-                if full || !self.segments.fits(self.round.body() + need) {
+                if self.round.body() + need > limits::FRAME_LEN {
                     self.write_carried()?;
-                }
-                if !self.segments.fits(need) {
-                    self.segments.rotate(need)?;
                 }
                 self.mention(lane);
                 let number = u32::try_from(lane).unwrap_or(u32::MAX);

@@ -80,6 +80,7 @@ impl Committer {
             Act::Rename { staged } => {
                 let Op::Replace { files, .. } = op else { return Ok(()) };
                 for ((name, _), number) in files.iter().zip(staged) {
+                    self.make_folder(lane, name)?;
                     self.take_place(lane, name, &format!("{STAGED}/{number}"))?;
                 }
                 Ok(())
@@ -112,6 +113,20 @@ impl Committer {
                 Ok(())
             }
         }
+    }
+
+    /// The folder is there, on stable storage, before the only copy of a content moves into it.
+    fn make_folder(&mut self, lane: usize, name: &Name) -> Result<(), DiskError> {
+        let id = self.file(lane, name);
+        let path = self.table.get(id).path.clone();
+        self.files.create_folder(parent(&path))?;
+        let top = self.lanes[lane].folder.clone();
+        let mut folder = parent(parent(&path));
+        while folder.len() >= top.len() {
+            self.sync_folder(folder)?;
+            folder = parent(folder);
+        }
+        Ok(())
     }
 
     /// A staged file takes the place of a file of the lane.

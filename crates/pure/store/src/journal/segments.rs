@@ -74,30 +74,49 @@ fn create(files: &dyn Files, path: &str, len: u64) -> Result<Handle, DiskError> 
     Ok(handle)
 }
 
+impl Segment {
+    fn new(free: Free, header: SegmentHeader, sum: u64) -> Segment {
+        Segment {
+            path: free.path,
+            handle: free.handle,
+            header,
+            at: FIRST_FRAME,
+            frames: 0,
+            synced: 0,
+            last_sum: sum,
+            wipe: false,
+            files: Vec::new(),
+            folders: Vec::new(),
+            trash: Vec::new(),
+            checkpointed: false,
+            bad: false,
+        }
+    }
+}
+
 impl Segments {
-    /// Begins a journal in an existing folder, with a sequence above all that were used.
+    /// Begins a journal in an existing folder, with a sequence above all that were used and room for `carried` bytes of frames. It counts, and those before
+    /// it do not any more, once it is [published](Segments::publish).
     pub(super) fn begin(
         files: Arc<dyn Files>,
         settings: Settings,
         sequence: u64,
         slot: u64,
+        carried: u64,
     ) -> Result<Segments, DiskError> {
         let mut free = Vec::new();
-        for n in 0..FIRST_SEGMENTS as u64 {
+        let first_len = settings.first_segment_len.max(FIRST_FRAME + carried).next_multiple_of(SECTOR as u64);
+        for (n, len) in (0..FIRST_SEGMENTS as u64).zip([first_len, settings.first_segment_len]) {
             let path: Arc<str> = format!("{JOURNAL}/{}", slot + n).into();
-            let handle = create(&*files, &path, settings.first_segment_len)?;
-            free.push(Free { path, handle, len: settings.first_segment_len });
+            let handle = create(&*files, &path, len)?;
+            free.push(Free { path, handle, len });
         }
         let hashes = Hashes::default();
         let first = free.remove(0);
-        let header = SegmentHeader {
-            sequence,
-            live_from: sequence,
-            previous: 0,
-            previous_frames: 0,
-            len: settings.first_segment_len,
-        };
-        let current = start(&*files, &hashes, first, header).map_err(|(_, error)| error)?;
+        let header =
+            SegmentHeader { sequence, live_from: sequence, previous: 0, previous_frames: 0, len: first.len };
+        let (_, sum) = header.encode(&hashes);
+        let current = Segment::new(first, header, sum);
         let next_len = settings.first_segment_len.saturating_mul(2).min(settings.segment_len);
         Ok(Segments {
             files,
@@ -109,6 +128,13 @@ impl Segments {
             next_slot: slot + FIRST_SEGMENTS as u64,
             next_len,
         })
+    }
+
+    /// Writes the header of the first segment, with what it holds by now: from here on a replay reads it, and nothing older.
+    pub(super) fn publish(&mut self) -> Result<(), DiskError> {
+        let (bytes, _) = self.current.header.encode(&self.hashes);
+        self.files.write_at(self.current.handle, 0, &bytes)?;
+        self.files.sync(self.current.handle)
     }
 
     /// The oldest segment that a replay would read.
@@ -291,21 +317,7 @@ fn start(
     if let Err(error) = files.write_at(free.handle, 0, &bytes).and_then(|()| files.sync(free.handle)) {
         return Err((free, error));
     }
-    Ok(Segment {
-        path: free.path,
-        handle: free.handle,
-        header,
-        at: FIRST_FRAME,
-        frames: 0,
-        synced: 0,
-        last_sum: sum,
-        wipe: false,
-        files: Vec::new(),
-        folders: Vec::new(),
-        trash: Vec::new(),
-        checkpointed: false,
-        bad: false,
-    })
+    Ok(Segment::new(free, header, sum))
 }
 
 /// What fails when a lane is asked for that is not there.

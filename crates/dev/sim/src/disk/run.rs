@@ -1,0 +1,737 @@
+//! A run: stores as scripts, a committer, crashes, and the verdict.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use midge_store::journal::{
+    Committer, Event as DiskEvent, Finished, Flaw, Job, Records, Report, Settings, aside,
+};
+use midge_store::port::{Completion, Fault, Files, Lane, Name, Op, Outcome, Promise, Submission, Ticket};
+
+use super::model::{Change, ConsumerLog, Event, FileLog, Level, StoreLog};
+use super::{Faults, Odds, SimFiles};
+use crate::draw::Draw;
+
+/// What came of a seed.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What was wrong, if something was.
+    pub failure: Option<String>,
+    /// What happened, to show that it does happen.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+/// Runs one seed, with a rule of the journal broken on purpose or none.
+pub fn run(seed: u64, flaw: Option<Flaw>) -> Verdict {
+    let _ = midge_stdx::hash::set_seed(0x6d69_6467_6521);
+    let mut world = World::new(seed, flaw);
+    let failure = world.run().err();
+    Verdict { failure, seen: world.seen }
+}
+
+/// A record of these stores: a mark, the number of its operation, a length, payload, a checksum.
+fn record(out: &mut Vec<u8>, number: u64, len: usize) {
+    let start = out.len();
+    out.push(0xa5);
+    out.extend_from_slice(&number.to_le_bytes());
+    out.push(u8::try_from(len).unwrap_or(u8::MAX));
+    out.extend((0..len).map(|i| 1 | (number as u8).wrapping_mul(31).wrapping_add(i as u8)));
+    let sum = midge_stdx::hash::fnv1a32(&out[start..]);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let len = usize::from(*bytes.get(9).filter(|_| bytes[0] == 0xa5)?) + 10;
+    let sum = bytes.get(len..len + 4)?;
+    (midge_stdx::hash::fnv1a32(&bytes[..len]).to_le_bytes() == *sum).then_some(len + 4)
+}
+
+struct SimRecords;
+
+impl Records for SimRecords {
+    fn is_foreign(&self, _folder: &str, _block: u32, standing: &[u8], ours: &[u8]) -> bool {
+        let (mut standing, mut ours) = (standing, ours);
+        while let Some(len) = whole(standing) {
+            if ours.get(..len) != Some(&standing[..len]) {
+                return !ours.is_empty();
+            }
+            (standing, ours) = (&standing[len..], &ours[len..]);
+        }
+        false
+    }
+}
+
+/// A store, as a script: it knows what it submitted, like a real one.
+struct Store {
+    folder: String,
+    lane: Lane,
+    log: StoreLog,
+    /// Blocks with their ends, as submitted.
+    blocks: BTreeMap<u32, u64>,
+    next_block: u32,
+    /// Submitted and not completed.
+    open: BTreeMap<u64, Open>,
+    failed: bool,
+    deleting: bool,
+    last_done: u64,
+}
+
+struct Open {
+    level: Level,
+    checkpoint: bool,
+    delete: bool,
+}
+
+struct World {
+    draw: Draw,
+    files: Arc<SimFiles>,
+    settings: Settings,
+    committer: Option<Committer>,
+    stores: Vec<Store>,
+    jobs: Vec<Job>,
+    results: Vec<Finished>,
+    ticket: u64,
+    odds: Odds,
+    cached: usize,
+    faults: Faults,
+    prompt_jobs: usize,
+    seen: BTreeMap<&'static str, u64>,
+}
+
+const SUM: &str = "meta.sum";
+const META: &str = "meta.inf";
+
+impl World {
+    fn new(seed: u64, flaw: Option<Flaw>) -> World {
+        let root = Draw::new(seed);
+        let mut draw = root.split("disk");
+        let first = draw.pick(&[8u64, 16, 32]) << 10;
+        let settings = Settings {
+            first_segment_len: first,
+            segment_len: first * draw.pick(&[1u64, 2, 4]),
+            segments: draw.between(2, 4),
+            handles: draw.between(2, 40),
+            replace_inline: draw.between(20, 2000),
+            flaw,
+        };
+        let odds = Odds {
+            sectors: draw.pick(&[0, 30, 70, 100]),
+            lengths: draw.pick(&[0, 50, 100]),
+            names: draw.pick(&[0, 50, 100]),
+        };
+        let faults = match draw.below(6) {
+            0 => Faults { sync_errors: 3, ..Faults::default() },
+            1 => Faults { sync_errors: 8, only_files: true, ..Faults::default() },
+            2 => Faults { capacity: Some(200_000 + draw.below(200_000) as u64), ..Faults::default() },
+            _ => Faults::default(),
+        };
+        World {
+            files: Arc::new(SimFiles::new(root.split("files"))),
+            settings,
+            committer: None,
+            stores: Vec::new(),
+            jobs: Vec::new(),
+            results: Vec::new(),
+            ticket: 0,
+            odds,
+            cached: draw.pick(&[0, 20, 60]),
+            faults,
+            prompt_jobs: draw.pick(&[10, 50, 100]),
+            seen: BTreeMap::new(),
+            draw,
+        }
+    }
+
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        self.recover(Level::Durable)?;
+        for n in 0..self.draw.between(1, 4) {
+            self.stores.push(Store::new(format!("$G/streams/S{n}")));
+        }
+        for _ in 0..self.draw.between(2, 6) {
+            self.register_all()?;
+            self.files.set_faults(self.faults);
+            let power = self.draw.percent(70);
+            let soon = self.draw.between(1, 900) as u64;
+            if self.draw.percent(75) {
+                self.files.crash_after(Some(soon));
+            }
+            for _ in 0..self.draw.between(1, 60) {
+                self.step()?;
+                if self.files.is_dead() {
+                    break;
+                }
+            }
+            self.files.set_faults(Faults::default());
+            self.end(power)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the process, in one of three ways, and looks at what is there.
+    fn end(&mut self, power: bool) -> Result<(), String> {
+        let dead = self.files.is_dead();
+        if !dead && self.draw.percent(40) {
+            self.saw("clean stops");
+            self.files.crash_after(None);
+            self.close()?;
+        }
+        self.committer = None;
+        self.jobs.clear();
+        self.results.clear();
+        if power {
+            self.saw("power cuts");
+            self.files.power_cut(self.odds);
+        } else {
+            self.saw("kills");
+            self.files.kill();
+        }
+        if std::env::var("H3").is_ok() {
+            eprintln!("END power {power}");
+        }
+        let foreign = self.visit();
+        let before: Vec<_> = foreign.iter().map(|(path, _)| self.files.peek(path)).collect();
+        let level = if power { Level::Durable } else { Level::Cached };
+        let report = self.recover(level)?;
+        for ((path, folder), before) in foreign.iter().zip(before) {
+            if self.files.peek(path) != before {
+                return Err(format!("{path}: what somebody else wrote was changed: {:?}", report.foreign));
+            }
+            let store = self.stores.iter_mut().find(|s| s.folder == *folder);
+            if let Some(store) = store {
+                store.log = StoreLog::default();
+                store.log.deleted = Some((0, Level::Open));
+            }
+        }
+        let stranger = |f: &str| foreign.iter().any(|(_, folder)| folder == f);
+        if let Some(wrong) = report.foreign.iter().find(|f| !stranger(&f.folder)) {
+            return Err(format!("{} was taken for somebody else's: {}", wrong.folder, wrong.cause));
+        }
+        if let Some(damage) = report.damage.first() {
+            return Err(format!("{} at {}: {}", damage.segment, damage.position, damage.cause));
+        }
+        self.look(&report, level, &|f| stranger(f))
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        let Some(mut committer) = self.committer.take() else { return Ok(()) };
+        let mut done = Vec::new();
+        for job in committer.take_jobs() {
+            let finished = job.run(&*self.files);
+            committer.finished(finished, &mut done);
+        }
+        for job in std::mem::take(&mut self.jobs) {
+            let finished = job.run(&*self.files);
+            committer.finished(finished, &mut done);
+        }
+        let suspect = !committer.take_events().is_empty();
+        self.completed(done)?;
+        committer.close().map_err(|e| format!("close: {e}"))?;
+        for store in &mut self.stores {
+            let ticket = if suspect { 0 } else { self.ticket };
+            store.log.settled(ticket);
+        }
+        Ok(())
+    }
+
+    /// Somebody else's server opens some directories after the stop: it cuts blocks at the first bad record and goes on from there.
+    fn visit(&mut self) -> Vec<(String, String)> {
+        let mut changed = Vec::new();
+        if !self.draw.percent(15) || self.stores.is_empty() {
+            return changed;
+        }
+        let at = self.draw.below(self.stores.len());
+        let folder = self.stores[at].folder.clone();
+        let Some((&block, _)) = self.stores[at].blocks.last_key_value() else { return changed };
+        let path = format!("{folder}/msgs/{block}.blk");
+        let Some(mut content) = self.files.peek(&path) else { return changed };
+        let mut end = 0;
+        while let Some(len) = whole(&content[end..]) {
+            end += len;
+        }
+        content.truncate(end);
+        for _ in 0..3 {
+            record(&mut content, 0xf00d_0000_0000 + self.draw.bits() % 1000, 20);
+        }
+        let write = |path: &str, content: &[u8]| {
+            let file = self.files.open(path, midge_store::port::Mode::Create)?;
+            self.files.set_len(file, 0)?;
+            self.files.write_at(file, 0, content)?;
+            self.files.sync(file)?;
+            self.files.close(file);
+            self.files.sync_folder(path.rsplit_once('/').map_or("", |(folder, _)| folder))
+        };
+        if write(&path, &content).is_ok() {
+            changed.push((path, folder.clone()));
+        }
+        if self.draw.percent(50) {
+            let index = format!("{folder}/msgs/index.db");
+            if write(&index, b"somebody else's index").is_ok() {
+                changed.push((index, folder));
+            }
+        }
+        self.saw("visits of another server");
+        changed
+    }
+
+    /// Opens the directory, with crashes in between.
+    fn recover(&mut self, level: Level) -> Result<Report, String> {
+        let mut first: Option<Report> = None;
+        for attempt in 0.. {
+            if attempt < 4 && self.draw.percent(40) {
+                let soon = self.draw.below(120) as u64;
+                self.files.crash_after(Some(soon));
+            } else {
+                self.files.crash_after(None);
+            }
+            match Committer::open(self.files.clone(), self.settings, &SimRecords) {
+                Ok((committer, report)) if !self.files.is_dead() => {
+                    self.files.crash_after(None);
+                    self.committer = Some(committer);
+                    // An attempt that was cut may have left others aside already.
+                    let mut all = report;
+                    if let Some(first) = first {
+                        all.foreign.extend(first.foreign);
+                    }
+                    return Ok(all);
+                }
+                Ok((_, report)) => first = Some(report),
+                Err(error) if !self.files.is_dead() => return Err(format!("open: {error}")),
+                Err(_) => {}
+            }
+            if std::env::var("H3").is_ok() {
+                eprintln!("crash in recovery");
+            }
+            self.saw("crashes in recovery");
+            if level == Level::Durable { self.files.power_cut(self.odds) } else { self.files.kill() }
+        }
+        Err("unreachable".into())
+    }
+
+    fn look(&mut self, report: &Report, level: Level, stranger: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        for at in 0..self.stores.len() {
+            let folder = self.stores[at].folder.clone();
+            if stranger(&folder) {
+                let fresh = Store::new(format!("{folder}x"));
+                self.stores[at] = fresh;
+                continue;
+            }
+            let there = self.files.list(&folder).is_ok();
+            if let Some((_, known)) = self.stores[at].log.deleted {
+                if there && known == Level::Durable {
+                    return Err(format!("{folder} was deleted and is back"));
+                }
+                if !there {
+                    self.saw("deleted stores");
+                    self.stores[at] = Store::new(folder);
+                    continue;
+                }
+            }
+            self.look_at_files(at, level)?;
+            self.look_at_consumers(at, report, level)?;
+            let store = &mut self.stores[at];
+            store.open.clear();
+            (store.failed, store.deleting, store.log.deleted, store.last_done) = (false, false, None, 0);
+        }
+        Ok(())
+    }
+
+    fn look_at_files(&mut self, at: usize, level: Level) -> Result<(), String> {
+        let store = &mut self.stores[at];
+        store.blocks.clear();
+        let mut pair = Vec::new();
+        for (name, log) in &mut store.log.files {
+            let path = format!("{}/{name}", store.folder);
+            let actual = self.files.peek(&path);
+            let pieces = matches!(name, Name::Block(_));
+            log.check(actual.as_deref(), level, pieces).map_err(|e| format!("{path} {e}"))?;
+            if let (Name::Block(block), Some(content)) = (name, &actual) {
+                store.blocks.insert(*block, content.len() as u64);
+                store.next_block = store.next_block.max(*block + 1);
+            }
+            if let Name::Path(path) = name
+                && (**path == *META || **path == *SUM)
+            {
+                pair.push(actual.as_ref().and_then(|c| number_of(c)));
+            }
+            if level == Level::Durable { *log = FileLog::found(actual, level) } else { log.look(actual) }
+        }
+        if pair.windows(2).any(|two| two[0] != two[1]) {
+            return Err(format!("{}: {META} and {SUM} are of different operations: {pair:?}", store.folder));
+        }
+        Ok(())
+    }
+
+    fn look_at_consumers(&mut self, at: usize, report: &Report, level: Level) -> Result<(), String> {
+        let store = &mut self.stores[at];
+        for (name, log) in &mut store.log.consumers {
+            let content = self.files.peek(&format!("{}/obs/{name}/o.dat", store.folder));
+            let state = content.as_ref().and_then(|c| number_of(c));
+            let found = report.deltas.iter().find(|d| *d.folder == *store.folder && *d.consumer == **name);
+            let deltas: Vec<u64> =
+                found.map_or(Vec::new(), |d| d.changes.iter().filter_map(|(_, b)| number_of(b)).collect());
+            log.check(state, &deltas, level)
+                .map_err(|e| format!("{}: consumer {name}: {e}", store.folder))?;
+            *log = ConsumerLog::found(state, &deltas);
+        }
+        Ok(())
+    }
+
+    fn register_all(&mut self) -> Result<(), String> {
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        for store in &mut self.stores {
+            store.lane = committer.register(&store.folder).map_err(|e| format!("register: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        let mut batch = Vec::new();
+        for _ in 0..self.draw.between(1, 25) {
+            let at = self.draw.below(self.stores.len());
+            self.submit(at, &mut batch);
+        }
+        let mut done = Vec::new();
+        if std::env::var("H3").is_ok() {
+            for s in &batch {
+                eprintln!("{:?} {} {:?}", s.lane, s.ticket.0, s.op);
+            }
+        }
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        committer.commit(&mut batch, &mut done);
+        if std::env::var("H3").is_ok() {
+            for s in &done {
+                eprintln!("    -> {} {:?}", s.ticket.0, s.outcome);
+            }
+        }
+        if self.draw.percent(10) {
+            committer.idle();
+        }
+        let mut jobs = committer.take_jobs();
+        self.jobs.append(&mut jobs);
+        let mut late = Vec::new();
+        for job in std::mem::take(&mut self.jobs) {
+            if self.draw.percent(self.prompt_jobs) {
+                self.results.push(job.run(&*self.files));
+            } else {
+                late.push(job);
+            }
+        }
+        self.jobs = late;
+        if self.draw.percent(70) {
+            for result in std::mem::take(&mut self.results) {
+                committer.finished(result, &mut done);
+            }
+        }
+        for event in committer.take_events() {
+            let what = match event {
+                DiskEvent::JournalFailed(_) => "journal failures",
+                DiskEvent::NoSegment(_) => "no segment",
+                DiskEvent::Repaired(_) => "repairs",
+                DiskEvent::Stuck(_) => "stuck files",
+            };
+            *self.seen.entry(what).or_default() += 1;
+        }
+        self.completed(done)?;
+        self.revive()
+    }
+
+    fn completed(&mut self, done: Vec<Completion>) -> Result<(), String> {
+        // With the power off, what returns is seen by nobody.
+        let dead = self.files.is_dead();
+        for Completion { lane, ticket: Ticket(ticket), outcome } in done {
+            let Some(store) = self.stores.iter_mut().find(|s| s.lane == lane) else { continue };
+            let Some(open) = store.open.remove(&ticket) else {
+                return Err(format!("{ticket} completed twice, or was never submitted"));
+            };
+            match outcome {
+                _ if dead => {}
+                Outcome::Failed(error) => {
+                    store.failed = true;
+                    if error.fault == Fault::Device {
+                        store.log.files.values_mut().for_each(FileLog::doubt);
+                    }
+                    *self.seen.entry("failures").or_default() += 1;
+                }
+                Outcome::Done | Outcome::Worked(_) => {
+                    if !open.checkpoint {
+                        if ticket < store.last_done {
+                            return Err(format!("{ticket} completed after {}", store.last_done));
+                        }
+                        store.last_done = ticket;
+                    }
+                    store.log.completed(ticket, open.level);
+                    if open.checkpoint {
+                        store.log.settled(ticket);
+                    }
+                    store.deleting &= !open.delete;
+                    *self.seen.entry("completions").or_default() += 1;
+                    if open.delete {
+                        *self.seen.entry("deletions").or_default() += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores that were deleted begin anew; those that failed look at their files and go on.
+    fn revive(&mut self) -> Result<(), String> {
+        if self.files.is_dead() {
+            return Ok(());
+        }
+        for at in 0..self.stores.len() {
+            let store = &mut self.stores[at];
+            let gone = matches!(store.log.deleted, Some((_, Level::Durable)));
+            if gone {
+                let folder = store.folder.clone();
+                let mut fresh = Store::new(folder.clone());
+                let Some(committer) = &mut self.committer else { return Ok(()) };
+                match committer.register(&folder) {
+                    Ok(lane) => fresh.lane = lane,
+                    Err(_) if self.files.is_dead() => return Ok(()),
+                    Err(error) => return Err(format!("register again: {error}")),
+                }
+                self.stores[at] = fresh;
+            } else if store.failed && store.open.is_empty() {
+                store.failed = false;
+                store.deleting = false;
+                let ticket = self.next_ticket();
+                let mut batch =
+                    vec![Submission { lane: self.stores[at].lane, ticket: Ticket(ticket), op: Op::Resume }];
+                let store = &mut self.stores[at];
+                store.open.insert(ticket, Open { level: Level::Open, checkpoint: false, delete: false });
+                store.blocks.clear();
+                store.next_block += 1;
+                let mut done = Vec::new();
+                if let Some(committer) = &mut self.committer {
+                    committer.commit(&mut batch, &mut done);
+                }
+                self.completed(done)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.ticket += 1;
+        self.ticket
+    }
+
+    fn submit(&mut self, at: usize, batch: &mut Vec<Submission>) {
+        if self.stores[at].deleting || self.stores[at].failed {
+            return;
+        }
+        let ticket = self.next_ticket();
+        let promise = if self.draw.percent(self.cached) { Promise::Cached } else { Promise::Durable };
+        let (draw, store) = (&mut self.draw, &mut self.stores[at]);
+        let kind = draw.below(100);
+        let (op, level) = match kind {
+            0..50 => store.append(draw, ticket, promise),
+            50..55 => store.erase(draw, ticket, promise),
+            55..63 => store.replace(draw, ticket, promise),
+            63..78 => store.delta(draw, ticket, promise),
+            78..83 => store.remove(draw, ticket, promise),
+            83..87 => store.set_len(draw, ticket),
+            87..93 => match store.adopt(draw, ticket, &*self.files) {
+                Some(op) => (op, Level::Durable),
+                None => return,
+            },
+            93..97 => (Op::Checkpoint, Level::Open),
+            97 => {
+                store.deleting = true;
+                store.log.deleted = Some((ticket, Level::Open));
+                (Op::Delete, Level::Durable)
+            }
+            _ => store.replace(draw, ticket, promise),
+        };
+        let open = Open { level, checkpoint: matches!(op, Op::Checkpoint), delete: matches!(op, Op::Delete) };
+        store.open.insert(ticket, open);
+        let name = match &op {
+            Op::Write { .. } => "writes",
+            Op::Replace { .. } => "replacements",
+            Op::Remove { .. } => "removals",
+            Op::Adopt { .. } => "adoptions",
+            Op::SetLen { .. } => "lengths",
+            Op::Delta { .. } => "deltas",
+            _ => "other operations",
+        };
+        batch.push(Submission { lane: store.lane, ticket: Ticket(ticket), op });
+        self.saw(name);
+    }
+}
+
+fn number_of(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|b| u64::from_le_bytes(*b))
+}
+
+fn numbered(ticket: u64, len: usize) -> Bytes {
+    let mut bytes = ticket.to_le_bytes().to_vec();
+    bytes.resize(8 + len, ticket as u8 | 1);
+    bytes.into()
+}
+
+impl Store {
+    fn new(folder: String) -> Store {
+        Store {
+            folder,
+            lane: Lane(u32::MAX),
+            log: StoreLog::default(),
+            blocks: BTreeMap::new(),
+            next_block: 1,
+            open: BTreeMap::new(),
+            failed: false,
+            deleting: false,
+            last_done: 0,
+        }
+    }
+
+    fn change(&mut self, ticket: u64, name: Name, change: Change) {
+        self.log.files.entry(name).or_default().push(ticket, change);
+    }
+
+    fn level(promise: Promise) -> Level {
+        if promise == Promise::Cached { Level::Cached } else { Level::Durable }
+    }
+
+    fn append(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
+        let mut bytes = Vec::new();
+        for n in 0..draw.between(1, 3) {
+            let len = draw.pick(&[1, 30, 200]);
+            record(&mut bytes, ticket * 8 + n as u64, len);
+        }
+        let last = self.blocks.last_key_value().map(|(block, _)| *block);
+        let block = match last {
+            Some(block) if !draw.percent(4) => block,
+            _ => {
+                self.next_block += 1;
+                self.next_block - 1
+            }
+        };
+        let end = self.blocks.entry(block).or_default();
+        let offset = *end;
+        *end += bytes.len() as u64;
+        let at = usize::try_from(offset).unwrap_or(0);
+        self.change(ticket, Name::Block(block), Change::Write(at, bytes.clone()));
+        (Op::Write { block, offset, bytes: bytes.into(), promise }, Store::level(promise))
+    }
+
+    fn some_block(&self, draw: &mut Draw) -> Option<(u32, u64)> {
+        let all: Vec<_> = self.blocks.iter().map(|(b, e)| (*b, *e)).filter(|(_, e)| *e > 0).collect();
+        if all.is_empty() { None } else { Some(draw.pick(&all)) }
+    }
+
+    fn erase(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
+        let Some((block, end)) = self.some_block(draw) else { return self.append(draw, ticket, promise) };
+        let end = usize::try_from(end).unwrap_or(0);
+        let at = draw.below(end);
+        let bytes = vec![0x40 | (ticket as u8 & 0x3f); draw.between(1, (end - at).min(700))];
+        self.change(ticket, Name::Block(block), Change::Write(at, bytes.clone()));
+        (Op::Write { block, offset: at as u64, bytes: bytes.into(), promise }, Store::level(promise))
+    }
+
+    fn replace(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
+        let len = draw.pick(&[0, 40, 600, 3000]);
+        let name = |path: &str| Name::Path(path.into());
+        let names = match draw.below(4) {
+            0 => vec![name(META), name(SUM)],
+            1 => vec![name("msgs/index.db")],
+            _ => vec![name(&format!("obs/C{}/o.dat", draw.below(3)))],
+        };
+        let content = numbered(ticket, len);
+        for name in &names {
+            self.change(ticket, name.clone(), Change::Whole(content.to_vec()));
+            if let Some(consumer) = consumer(name) {
+                let log = self.log.consumers.entry(consumer).or_default();
+                log.push(ticket, Event::State(Some(ticket)));
+            }
+        }
+        let files = names.into_iter().map(|name| (name, content.clone())).collect();
+        // Replacements pass through the journal whatever they were promised, but nothing is promised beyond it.
+        (Op::Replace { files, promise }, Store::level(promise))
+    }
+
+    fn delta(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
+        let consumer = format!("C{}", draw.below(3));
+        let bytes = numbered(ticket, draw.below(20));
+        self.log.consumers.entry(consumer.clone()).or_default().push(ticket, Event::Delta(ticket));
+        (Op::Delta { consumer: consumer.into(), bytes, promise }, Store::level(promise))
+    }
+
+    fn remove(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
+        let mut files = Vec::new();
+        let mut folder = None;
+        if draw.percent(30) {
+            let name = format!("C{}", draw.below(3));
+            files.push(Name::Path(format!("obs/{name}/").into()));
+            folder = Some(name);
+        }
+        while files.is_empty() || draw.percent(30) {
+            match (self.some_block(draw), draw.below(6)) {
+                (Some((block, _)), 0..3) => {
+                    if self.blocks.remove(&block).is_some() {
+                        files.push(Name::Block(block));
+                        if draw.percent(50) {
+                            // The same number is used again.
+                            self.blocks.insert(block, 0);
+                        }
+                    }
+                }
+                (_, 3) => files.push(Name::Path("msgs/index.db".into())),
+                (_, 4) if folder.is_none() => {
+                    files.push(Name::Path(format!("obs/C{}/o.dat", draw.below(3)).into()))
+                }
+                _ if files.is_empty() => files.push(Name::Block(9_999)),
+                _ => break,
+            }
+        }
+        files.sort();
+        files.dedup();
+        for name in &files {
+            if !matches!(name, Name::Path(path) if path.ends_with('/')) {
+                self.change(ticket, name.clone(), Change::Remove);
+            }
+            if let Some(consumer) = consumer(name) {
+                self.log.consumers.entry(consumer).or_default().push(ticket, Event::State(None));
+            }
+        }
+        if let Some(name) = folder {
+            self.change(ticket, Name::Path(format!("obs/{name}/o.dat").into()), Change::Remove);
+            self.log.consumers.entry(name).or_default().push(ticket, Event::State(None));
+        }
+        (Op::Remove { files, promise }, Store::level(promise))
+    }
+
+    fn set_len(&mut self, draw: &mut Draw, ticket: u64) -> (Op, Level) {
+        let Some((block, end)) = self.some_block(draw) else {
+            return self.append(draw, ticket, Promise::Durable);
+        };
+        let len = draw.below(usize::try_from(end).unwrap_or(0) + 1);
+        self.blocks.insert(block, len as u64);
+        self.change(ticket, Name::Block(block), Change::Len(len));
+        (Op::SetLen { block, len: len as u64 }, Level::Durable)
+    }
+
+    fn adopt(&mut self, draw: &mut Draw, ticket: u64, files: &SimFiles) -> Option<Op> {
+        let (block, _) = self.some_block(draw)?;
+        let mut bytes = Vec::new();
+        for n in 0..draw.below(4) {
+            record(&mut bytes, ticket * 8 + n as u64, 50);
+        }
+        let staged = Name::Path(format!("msgs/{block}.{ticket}.tmp").into());
+        let stage = Op::Stage { file: staged.clone(), bytes: bytes.clone().into() };
+        let Outcome::Done = aside(files, &self.folder, stage) else { return None };
+        self.blocks.insert(block, bytes.len() as u64);
+        self.change(ticket, Name::Block(block), Change::Whole(bytes));
+        Some(Op::Adopt { staged, file: Name::Block(block) })
+    }
+}
+
+fn consumer(name: &Name) -> Option<String> {
+    let Name::Path(path) = name else { return None };
+    Some(path.strip_prefix("obs/")?.strip_suffix("/o.dat")?.into())
+}
