@@ -62,7 +62,10 @@ fn disk(arguments: &Arguments) -> ExitCode {
     let mut seen = std::collections::BTreeMap::new();
     let mut failed = 0u64;
     for seed in from..from + count {
-        let verdict = midge_sim::disk::run(seed, arguments.flaw);
+        let aloud = arguments.seed.is_some() && !arguments.quiet;
+        let run = if aloud { midge_sim::disk::trace } else { midge_sim::disk::run };
+        let verdict = run(seed, arguments.flaw);
+        verdict.log.iter().for_each(|line| println!("{line}"));
         for (what, times) in verdict.seen {
             *seen.entry(what).or_insert(0) += times;
         }

@@ -10,10 +10,11 @@ pub mod crash;
 pub mod files;
 pub mod model;
 pub mod run;
+mod script;
 
 pub use crash::Odds;
 pub use files::{Faults, SimFiles};
-pub use run::{Verdict, run};
+pub use run::{Verdict, run, trace};
 
 use midge_store::journal::Flaw;
 

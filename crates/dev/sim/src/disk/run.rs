@@ -1,15 +1,13 @@
-//! A run: stores as scripts, a committer, crashes, and the verdict.
+//! A run: a committer under stores that are scripts, crashes, and the verdict.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use midge_store::journal::{
-    Committer, Event as DiskEvent, Finished, Flaw, Job, Records, Report, Settings, aside,
-};
-use midge_store::port::{Completion, Fault, Files, Lane, Name, Op, Outcome, Promise, Submission, Ticket};
+use midge_store::journal::{Committer, Event as DiskEvent, Finished, Flaw, Job, Report, Settings};
+use midge_store::port::{Completion, Fault, Files, Name, Op, Outcome, Promise, Submission, Ticket};
 
-use super::model::{Change, ConsumerLog, Event, FileLog, Level, StoreLog};
+use super::model::{ConsumerLog, FileLog, Level, StoreLog};
+use super::script::{META, Open, SUM, SimRecords, Store, number_of, record, whole};
 use super::{Faults, Odds, SimFiles};
 use crate::draw::Draw;
 
@@ -20,67 +18,26 @@ pub struct Verdict {
     pub failure: Option<String>,
     /// What happened, to show that it does happen.
     pub seen: BTreeMap<&'static str, u64>,
+    /// Every event, one a line; empty unless it was asked for.
+    pub log: Vec<String>,
 }
 
 /// Runs one seed, with a rule of the journal broken on purpose or none.
 pub fn run(seed: u64, flaw: Option<Flaw>) -> Verdict {
-    let _ = midge_stdx::hash::set_seed(0x6d69_6467_6521);
+    judged(World::new(seed, flaw))
+}
+
+/// The same, with every event in the verdict.
+pub fn trace(seed: u64, flaw: Option<Flaw>) -> Verdict {
     let mut world = World::new(seed, flaw);
+    world.log = Some(Vec::new());
+    judged(world)
+}
+
+fn judged(mut world: World) -> Verdict {
+    let _ = midge_stdx::hash::set_seed(0x6d69_6467_6521);
     let failure = world.run().err();
-    Verdict { failure, seen: world.seen }
-}
-
-/// A record of these stores: a mark, the number of its operation, a length, payload, a checksum.
-fn record(out: &mut Vec<u8>, number: u64, len: usize) {
-    let start = out.len();
-    out.push(0xa5);
-    out.extend_from_slice(&number.to_le_bytes());
-    out.push(u8::try_from(len).unwrap_or(u8::MAX));
-    out.extend((0..len).map(|i| 1 | (number as u8).wrapping_mul(31).wrapping_add(i as u8)));
-    let sum = midge_stdx::hash::fnv1a32(&out[start..]);
-    out.extend_from_slice(&sum.to_le_bytes());
-}
-
-fn whole(bytes: &[u8]) -> Option<usize> {
-    let len = usize::from(*bytes.get(9).filter(|_| bytes[0] == 0xa5)?) + 10;
-    let sum = bytes.get(len..len + 4)?;
-    (midge_stdx::hash::fnv1a32(&bytes[..len]).to_le_bytes() == *sum).then_some(len + 4)
-}
-
-struct SimRecords;
-
-impl Records for SimRecords {
-    fn is_foreign(&self, _folder: &str, _block: u32, standing: &[u8], ours: &[u8]) -> bool {
-        let (mut standing, mut ours) = (standing, ours);
-        while let Some(len) = whole(standing) {
-            if ours.get(..len) != Some(&standing[..len]) {
-                return !ours.is_empty();
-            }
-            (standing, ours) = (&standing[len..], &ours[len..]);
-        }
-        false
-    }
-}
-
-/// A store, as a script: it knows what it submitted, like a real one.
-struct Store {
-    folder: String,
-    lane: Lane,
-    log: StoreLog,
-    /// Blocks with their ends, as submitted.
-    blocks: BTreeMap<u32, u64>,
-    next_block: u32,
-    /// Submitted and not completed.
-    open: BTreeMap<u64, Open>,
-    failed: bool,
-    deleting: bool,
-    last_done: u64,
-}
-
-struct Open {
-    level: Level,
-    checkpoint: bool,
-    delete: bool,
+    Verdict { failure, seen: world.seen, log: world.log.unwrap_or_default() }
 }
 
 struct World {
@@ -97,10 +54,8 @@ struct World {
     faults: Faults,
     prompt_jobs: usize,
     seen: BTreeMap<&'static str, u64>,
+    log: Option<Vec<String>>,
 }
-
-const SUM: &str = "meta.sum";
-const META: &str = "meta.inf";
 
 impl World {
     fn new(seed: u64, flaw: Option<Flaw>) -> World {
@@ -139,12 +94,20 @@ impl World {
             faults,
             prompt_jobs: draw.pick(&[10, 50, 100]),
             seen: BTreeMap::new(),
+            log: None,
             draw,
         }
     }
 
     fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// Adds to the log, if there is one.
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(line());
+        }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -177,6 +140,7 @@ impl World {
         let dead = self.files.is_dead();
         if !dead && self.draw.percent(40) {
             self.saw("clean stops");
+            self.note(|| "clean stop".into());
             self.files.crash_after(None);
             self.close()?;
         }
@@ -190,9 +154,7 @@ impl World {
             self.saw("kills");
             self.files.kill();
         }
-        if std::env::var("H3").is_ok() {
-            eprintln!("END power {power}");
-        }
+        self.note(|| if power { "power cut".into() } else { "kill".into() });
         let foreign = self.visit();
         let before: Vec<_> = foreign.iter().map(|(path, _)| self.files.peek(path)).collect();
         let level = if power { Level::Durable } else { Level::Cached };
@@ -275,6 +237,7 @@ impl World {
             }
         }
         self.saw("visits of another server");
+        self.note(|| format!("another server wrote {changed:?}"));
         changed
     }
 
@@ -292,6 +255,7 @@ impl World {
                 Ok((committer, report)) if !self.files.is_dead() => {
                     self.files.crash_after(None);
                     self.committer = Some(committer);
+                    self.note(|| format!("replayed: {report:?}"));
                     // An attempt that was cut may have left others aside already.
                     let mut all = report;
                     if let Some(first) = first {
@@ -303,9 +267,7 @@ impl World {
                 Err(error) if !self.files.is_dead() => return Err(format!("open: {error}")),
                 Err(_) => {}
             }
-            if std::env::var("H3").is_ok() {
-                eprintln!("crash in recovery");
-            }
+            self.note(|| "crash in recovery".into());
             self.saw("crashes in recovery");
             if level == Level::Durable { self.files.power_cut(self.odds) } else { self.files.kill() }
         }
@@ -396,18 +358,11 @@ impl World {
             self.submit(at, &mut batch);
         }
         let mut done = Vec::new();
-        if std::env::var("H3").is_ok() {
-            for s in &batch {
-                eprintln!("{:?} {} {:?}", s.lane, s.ticket.0, s.op);
-            }
+        for Submission { lane, ticket, op } in &batch {
+            self.note(|| format!("{} {}: {op:?}", lane.0, ticket.0));
         }
         let Some(committer) = &mut self.committer else { return Ok(()) };
         committer.commit(&mut batch, &mut done);
-        if std::env::var("H3").is_ok() {
-            for s in &done {
-                eprintln!("    -> {} {:?}", s.ticket.0, s.outcome);
-            }
-        }
         if self.draw.percent(10) {
             committer.idle();
         }
@@ -444,6 +399,7 @@ impl World {
         // With the power off, what returns is seen by nobody.
         let dead = self.files.is_dead();
         for Completion { lane, ticket: Ticket(ticket), outcome } in done {
+            self.note(|| format!("    {} {ticket}: {outcome:?}", lane.0));
             let Some(store) = self.stores.iter_mut().find(|s| s.lane == lane) else { continue };
             let Some(open) = store.open.remove(&ticket) else {
                 return Err(format!("{ticket} completed twice, or was never submitted"));
@@ -537,7 +493,7 @@ impl World {
             63..78 => store.delta(draw, ticket, promise),
             78..83 => store.remove(draw, ticket, promise),
             83..87 => store.set_len(draw, ticket),
-            87..93 => match store.adopt(draw, ticket, &*self.files) {
+            87..93 => match store.adopt(draw, ticket, &self.files) {
                 Some(op) => (op, Level::Durable),
                 None => return,
             },
@@ -563,175 +519,4 @@ impl World {
         batch.push(Submission { lane: store.lane, ticket: Ticket(ticket), op });
         self.saw(name);
     }
-}
-
-fn number_of(bytes: &[u8]) -> Option<u64> {
-    bytes.first_chunk().map(|b| u64::from_le_bytes(*b))
-}
-
-fn numbered(ticket: u64, len: usize) -> Bytes {
-    let mut bytes = ticket.to_le_bytes().to_vec();
-    bytes.resize(8 + len, ticket as u8 | 1);
-    bytes.into()
-}
-
-impl Store {
-    fn new(folder: String) -> Store {
-        Store {
-            folder,
-            lane: Lane(u32::MAX),
-            log: StoreLog::default(),
-            blocks: BTreeMap::new(),
-            next_block: 1,
-            open: BTreeMap::new(),
-            failed: false,
-            deleting: false,
-            last_done: 0,
-        }
-    }
-
-    fn change(&mut self, ticket: u64, name: Name, change: Change) {
-        self.log.files.entry(name).or_default().push(ticket, change);
-    }
-
-    fn level(promise: Promise) -> Level {
-        if promise == Promise::Cached { Level::Cached } else { Level::Durable }
-    }
-
-    fn append(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
-        let mut bytes = Vec::new();
-        for n in 0..draw.between(1, 3) {
-            let len = draw.pick(&[1, 30, 200]);
-            record(&mut bytes, ticket * 8 + n as u64, len);
-        }
-        let last = self.blocks.last_key_value().map(|(block, _)| *block);
-        let block = match last {
-            Some(block) if !draw.percent(4) => block,
-            _ => {
-                self.next_block += 1;
-                self.next_block - 1
-            }
-        };
-        let end = self.blocks.entry(block).or_default();
-        let offset = *end;
-        *end += bytes.len() as u64;
-        let at = usize::try_from(offset).unwrap_or(0);
-        self.change(ticket, Name::Block(block), Change::Write(at, bytes.clone()));
-        (Op::Write { block, offset, bytes: bytes.into(), promise }, Store::level(promise))
-    }
-
-    fn some_block(&self, draw: &mut Draw) -> Option<(u32, u64)> {
-        let all: Vec<_> = self.blocks.iter().map(|(b, e)| (*b, *e)).filter(|(_, e)| *e > 0).collect();
-        if all.is_empty() { None } else { Some(draw.pick(&all)) }
-    }
-
-    fn erase(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
-        let Some((block, end)) = self.some_block(draw) else { return self.append(draw, ticket, promise) };
-        let end = usize::try_from(end).unwrap_or(0);
-        let at = draw.below(end);
-        let bytes = vec![0x40 | (ticket as u8 & 0x3f); draw.between(1, (end - at).min(700))];
-        self.change(ticket, Name::Block(block), Change::Write(at, bytes.clone()));
-        (Op::Write { block, offset: at as u64, bytes: bytes.into(), promise }, Store::level(promise))
-    }
-
-    fn replace(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
-        let len = draw.pick(&[0, 40, 600, 3000]);
-        let name = |path: &str| Name::Path(path.into());
-        let names = match draw.below(4) {
-            0 => vec![name(META), name(SUM)],
-            1 => vec![name("msgs/index.db")],
-            _ => vec![name(&format!("obs/C{}/o.dat", draw.below(3)))],
-        };
-        let content = numbered(ticket, len);
-        for name in &names {
-            self.change(ticket, name.clone(), Change::Whole(content.to_vec()));
-            if let Some(consumer) = consumer(name) {
-                let log = self.log.consumers.entry(consumer).or_default();
-                log.push(ticket, Event::State(Some(ticket)));
-            }
-        }
-        let files = names.into_iter().map(|name| (name, content.clone())).collect();
-        // Replacements pass through the journal whatever they were promised, but nothing is promised beyond it.
-        (Op::Replace { files, promise }, Store::level(promise))
-    }
-
-    fn delta(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
-        let consumer = format!("C{}", draw.below(3));
-        let bytes = numbered(ticket, draw.below(20));
-        self.log.consumers.entry(consumer.clone()).or_default().push(ticket, Event::Delta(ticket));
-        (Op::Delta { consumer: consumer.into(), bytes, promise }, Store::level(promise))
-    }
-
-    fn remove(&mut self, draw: &mut Draw, ticket: u64, promise: Promise) -> (Op, Level) {
-        let mut files = Vec::new();
-        let mut folder = None;
-        if draw.percent(30) {
-            let name = format!("C{}", draw.below(3));
-            files.push(Name::Path(format!("obs/{name}/").into()));
-            folder = Some(name);
-        }
-        while files.is_empty() || draw.percent(30) {
-            match (self.some_block(draw), draw.below(6)) {
-                (Some((block, _)), 0..3) => {
-                    if self.blocks.remove(&block).is_some() {
-                        files.push(Name::Block(block));
-                        if draw.percent(50) {
-                            // The same number is used again.
-                            self.blocks.insert(block, 0);
-                        }
-                    }
-                }
-                (_, 3) => files.push(Name::Path("msgs/index.db".into())),
-                (_, 4) if folder.is_none() => {
-                    files.push(Name::Path(format!("obs/C{}/o.dat", draw.below(3)).into()))
-                }
-                _ if files.is_empty() => files.push(Name::Block(9_999)),
-                _ => break,
-            }
-        }
-        files.sort();
-        files.dedup();
-        for name in &files {
-            if !matches!(name, Name::Path(path) if path.ends_with('/')) {
-                self.change(ticket, name.clone(), Change::Remove);
-            }
-            if let Some(consumer) = consumer(name) {
-                self.log.consumers.entry(consumer).or_default().push(ticket, Event::State(None));
-            }
-        }
-        if let Some(name) = folder {
-            self.change(ticket, Name::Path(format!("obs/{name}/o.dat").into()), Change::Remove);
-            self.log.consumers.entry(name).or_default().push(ticket, Event::State(None));
-        }
-        (Op::Remove { files, promise }, Store::level(promise))
-    }
-
-    fn set_len(&mut self, draw: &mut Draw, ticket: u64) -> (Op, Level) {
-        let Some((block, end)) = self.some_block(draw) else {
-            return self.append(draw, ticket, Promise::Durable);
-        };
-        let len = draw.below(usize::try_from(end).unwrap_or(0) + 1);
-        self.blocks.insert(block, len as u64);
-        self.change(ticket, Name::Block(block), Change::Len(len));
-        (Op::SetLen { block, len: len as u64 }, Level::Durable)
-    }
-
-    fn adopt(&mut self, draw: &mut Draw, ticket: u64, files: &SimFiles) -> Option<Op> {
-        let (block, _) = self.some_block(draw)?;
-        let mut bytes = Vec::new();
-        for n in 0..draw.below(4) {
-            record(&mut bytes, ticket * 8 + n as u64, 50);
-        }
-        let staged = Name::Path(format!("msgs/{block}.{ticket}.tmp").into());
-        let stage = Op::Stage { file: staged.clone(), bytes: bytes.clone().into() };
-        let Outcome::Done = aside(files, &self.folder, stage) else { return None };
-        self.blocks.insert(block, bytes.len() as u64);
-        self.change(ticket, Name::Block(block), Change::Whole(bytes));
-        Some(Op::Adopt { staged, file: Name::Block(block) })
-    }
-}
-
-fn consumer(name: &Name) -> Option<String> {
-    let Name::Path(path) = name else { return None };
-    Some(path.strip_prefix("obs/")?.strip_suffix("/o.dat")?.into())
 }

@@ -176,9 +176,11 @@ impl Committer {
         let mut ids: Vec<FileId> = inside.map(|(_, id)| *id).collect();
         ids.sort_unstable();
         ids.iter().for_each(|id| self.close_file(*id));
-        match self.files.rename(&path, &format!("{TRASH}/{number}")) {
-            Err(error) if error.fault != Fault::Absent => return Err(error),
-            _ => {}
+        let target = format!("{TRASH}/{number}");
+        match self.files.rename(&path, &target) {
+            // Something has to stand there: without it, a replay would throw away what gets the name next.
+            Err(error) if error.fault == Fault::Absent => self.files.create_folder(&target)?,
+            other => other?,
         }
         for part in [parent(&path), TRASH] {
             self.round.folders.push((part.into(), index));
