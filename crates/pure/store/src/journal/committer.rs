@@ -123,6 +123,8 @@ pub struct Committer {
     pub(super) scratch: Vec<u8>,
     pub(super) touched: Vec<usize>,
     pub(super) rounds: u64,
+    /// The round of the last call of [`Committer::close_unused`].
+    unused_since: u64,
     pub(super) jobs: Vec<Job>,
     pub(super) pending: Map<u64, Pending>,
     pub(super) next_job: u64,
@@ -169,6 +171,7 @@ impl Committer {
             scratch: Vec::new(),
             touched: Vec::new(),
             rounds: 1,
+            unused_since: 0,
             jobs: Vec::new(),
             pending: Map::default(),
             next_job: 1,
@@ -525,14 +528,25 @@ impl Committer {
         let mut open: Vec<(u64, FileId)> =
             self.table.iter().filter(|(_, f)| f.handle.is_some()).map(|(id, f)| (f.used, id)).collect();
         open.sort_unstable();
-        let oldest = self.segments.oldest();
-        for (_, id) in open.into_iter().take(self.settings.handles / 4 + 1) {
-            let state = self.table.get(id);
-            if state.is_live(oldest) || state.unsynced || state.pending || state.suspect {
-                self.close_file(id);
-            } else {
-                self.drop_file(id);
-            }
+        let many = self.settings.handles / 4 + 1;
+        open.into_iter().take(many).for_each(|(_, id)| self.close_or_drop(id));
+    }
+
+    /// Closes the files that were not used since the last call.
+    pub fn close_unused(&mut self) {
+        let since = std::mem::replace(&mut self.unused_since, self.rounds);
+        let unused: Vec<FileId> =
+            self.table.iter().filter(|(_, f)| f.handle.is_some() && f.used <= since).map(|(id, _)| id).collect();
+        unused.into_iter().for_each(|id| self.close_or_drop(id));
+    }
+
+    /// Closes the file, and forgets it when it needs no memory.
+    fn close_or_drop(&mut self, id: FileId) {
+        let state = self.table.get(id);
+        if state.is_live(self.segments.oldest()) || state.unsynced || state.pending || state.suspect {
+            self.close_file(id);
+        } else {
+            self.drop_file(id);
         }
     }
 
@@ -558,11 +572,21 @@ impl Committer {
         self.segments.unsynced() || self.hasten.is_some()
     }
 
-    /// To be called a few milliseconds after the last batch: syncs what was only cached, and has erased bytes and deleted folders go.
-    pub fn idle(&mut self) {
+    /// Whether [`Committer::flush`] has something to do: unsynced deltas.
+    pub fn is_flush_wanted(&self) -> bool {
+        self.segments.unsynced()
+    }
+
+    /// Syncs deltas that were only cached. For a disk that is never idle, to be called a few milliseconds after the first of them.
+    pub fn flush(&mut self) {
         if let Err(error) = self.segments.sync() {
             self.journal_failed(error);
         }
+    }
+
+    /// To be called a few milliseconds after the last batch: syncs what was only cached, and has erased bytes and deleted folders go.
+    pub fn idle(&mut self) {
+        self.flush();
         if self.hasten.is_some() {
             self.rotate(0).unwrap_or_else(|error| self.events.push(Event::NoSegment(error)));
         }
