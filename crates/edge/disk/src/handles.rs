@@ -6,11 +6,15 @@ use std::sync::Arc;
 use midge_store::port::{DiskError, Fault, Handle};
 use parking_lot::RwLock;
 
+use crate::watch::Expected;
+
 /// An open file, with its path for error texts.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     pub(crate) fd: OwnedFd,
     pub(crate) path: Box<str>,
+    /// What it has to look like, of a block file that is open for writing.
+    pub(crate) expected: Option<Arc<Expected>>,
 }
 
 #[derive(Debug, Default)]

@@ -1,17 +1,34 @@
 //! Files: the real disk under the stores.
 //!
 //! ```text
-//!   store ── Op ──▶ journal::Committer ── port::Files ──▶ RealFiles ──▶ openat, pread, pwrite, fdatasync, …
+//!   owners ── submit ──▶ queue ──▶ one thread: journal::Committer ─┬─▶ port::Files ─▶ RealFiles ─▶ openat, pread, pwrite, fdatasync, …
+//!      ▲                   │                                       └─ jobs ─▶ ┐
+//!      │                   └── Work, Stage ──────────────────────────────────▶│ a few threads
+//!      └── Completions ◀── lane by lane ◀──────────────────────────────────── ┘
 //! ```
 //!
-//! [`RealFiles`] is one store directory: every path is relative to it and cannot leave it, and one process holds it at a time. All calls block;
-//! who calls them is not decided here.
+//! [`RealFiles`] is one store directory: every path is relative to it and cannot leave it, and one process holds it at a time. All its calls block.
+//! [`Disk`] is the same directory for those who must not wait: they submit, bounded, and are called. Why one journal for all stores of a directory:
+//! `docs/decisions/004-one-journal-per-store-directory.md`.
 #![forbid(unsafe_code)]
 
+mod disk;
+mod driver;
 mod handles;
+mod inbox;
+mod lane;
+pub mod limits;
+mod measured;
+pub mod metrics;
 mod paths;
 mod real;
+mod space;
 #[cfg(test)]
 mod tests;
+mod watch;
+mod workers;
 
+pub use disk::{Disk, Settings};
+pub use inbox::Submitted;
+pub use lane::Completions;
 pub use real::{OpenError, RealFiles};

@@ -1,0 +1,62 @@
+//! Whether there is space, and who waits for it.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use midge_stdx::hash::Set;
+use midge_store::port::{DiskError, Fault, Files, Lane};
+use parking_lot::Mutex;
+
+use crate::metrics::Metrics;
+
+/// Space on the file system of a store directory.
+pub(crate) struct Space {
+    /// With so many bytes free, there is space again.
+    back: u64,
+    free: AtomicU64,
+    waiting: Mutex<Set<u32>>,
+}
+
+impl Space {
+    pub(crate) fn new(back: u64) -> Space {
+        Space { back, free: AtomicU64::new(u64::MAX), waiting: Mutex::new(Set::default()) }
+    }
+
+    /// An operation of this lane failed.
+    pub(crate) fn failed(&self, lane: Lane, error: &DiskError) {
+        if error.fault == Fault::Full {
+            self.waiting.lock().insert(lane.0);
+        }
+    }
+
+    /// Whether operations failed for the lack of space, and nobody has been told since that it is back.
+    pub(crate) fn is_short(&self) -> bool {
+        !self.waiting.lock().is_empty()
+    }
+
+    /// Looks; answers whether those who wait are to be told.
+    pub(crate) fn probe(&self, files: &dyn Files, metrics: &Metrics) -> bool {
+        match files.free() {
+            Ok(free) => {
+                self.free.store(free, SeqCst);
+                metrics.free_bytes.set(free);
+                free >= self.back && self.is_short()
+            }
+            Err(error) => {
+                tracing::warn!(blame = "disk", "{error}");
+                false
+            }
+        }
+    }
+
+    /// Bytes that may still be written, at the last look.
+    pub(crate) fn free(&self) -> u64 {
+        self.free.load(SeqCst)
+    }
+
+    /// The lanes that wait, in order; from here on they do not.
+    pub(crate) fn take_waiting(&self) -> Vec<u32> {
+        let mut waiting: Vec<u32> = std::mem::take(&mut *self.waiting.lock()).into_iter().collect();
+        waiting.sort_unstable();
+        waiting
+    }
+}
