@@ -31,6 +31,8 @@ struct State {
     dead: bool,
     calls: u64,
     faults_seen: u64,
+    /// Calls that change something, if somebody wants them.
+    log: Option<Vec<String>>,
 }
 
 /// A file system that forgets like a real one. One per run; a crash keeps it and ends all handles.
@@ -60,6 +62,7 @@ impl SimFiles {
             dead: false,
             calls: 0,
             faults_seen: 0,
+            log: None,
         };
         SimFiles { state: Mutex::new(state) }
     }
@@ -81,6 +84,16 @@ impl SimFiles {
     /// Whether the power is gone.
     pub fn is_dead(&self) -> bool {
         self.lock().dead
+    }
+
+    /// Calls from now on are logged.
+    pub fn trace(&self) {
+        self.lock().log = Some(Vec::new());
+    }
+
+    /// The calls since the last time, one a line.
+    pub fn take_log(&self) -> Vec<String> {
+        self.lock().log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Calls so far, and faults that were injected.
@@ -120,6 +133,9 @@ impl State {
             return Err(error(Fault::Device, call, path, "the power is off"));
         }
         self.calls += 1;
+        if let Some(log) = self.log.as_mut().filter(|_| !matches!(call, "read" | "len" | "list" | "open")) {
+            log.push(format!("        {call} {path}"));
+        }
         match &mut self.left {
             Some(0) => {
                 self.dead = true;
@@ -130,6 +146,13 @@ impl State {
                 Ok(true)
             }
             None => Ok(true),
+        }
+    }
+
+    /// More about the call that was logged last.
+    fn detail(&mut self, text: impl FnOnce() -> String) {
+        if let Some(line) = self.log.as_mut().and_then(|log| log.last_mut()) {
+            line.push_str(&text());
         }
     }
 
@@ -209,6 +232,7 @@ impl Files for SimFiles {
         let mut state = self.lock();
         let (id, path) = state.path_of(file)?;
         let alive = state.call("write", &path)?;
+        state.detail(|| format!(": {} bytes at {offset}", bytes.len()));
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let len = state.inode(id, &path)?.now.len();
         let grows = (start + bytes.len()).saturating_sub(len) as u64;
@@ -217,6 +241,7 @@ impl Files for SimFiles {
         state.inode(id, &path)?.write(start, &bytes[..cut]);
         if full {
             state.faults_seen += 1;
+            state.detail(|| " has no space".into());
             return Err(error(Fault::Full, "write", &path, "no space left"));
         }
         if alive { Ok(()) } else { Err(error(Fault::Device, "write", &path, "the power went off")) }
@@ -233,6 +258,7 @@ impl Files for SimFiles {
         let mut state = self.lock();
         let (id, path) = state.path_of(file)?;
         state.whole("set_len", &path)?;
+        state.detail(|| format!(" to {len}"));
         state.inode(id, &path)?.set_len(usize::try_from(len).unwrap_or(usize::MAX));
         Ok(())
     }
@@ -261,6 +287,7 @@ impl Files for SimFiles {
         let percent = state.faults.sync_errors;
         if alive && percent > 0 && !spared && state.draw.percent(percent) {
             state.faults_seen += 1;
+            state.detail(|| " fails".into());
             let draw = &mut state.draw;
             if let Some(inode) = state.tree.file_mut(id) {
                 inode.lose(draw);
@@ -328,6 +355,7 @@ impl Files for SimFiles {
         check(to)?;
         let mut state = self.lock();
         state.whole("rename", from)?;
+        state.detail(|| format!(" to {to}"));
         let node = state.tree.find(from).ok_or_else(|| absent("rename", from))?;
         let (from_folder, from_name) = state.place("rename", from)?;
         let (to_folder, to_name) = state.place("rename", to)?;

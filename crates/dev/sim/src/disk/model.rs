@@ -97,6 +97,8 @@ impl Allowed {
             Change::Whole(bytes) => {
                 self.may(&Change::Write(0, bytes.clone()));
                 self.least = self.least.min(bytes.len());
+                // What follows may lie behind the end of the new content, with nothing in between.
+                self.cells.iter_mut().skip(bytes.len()).for_each(|cell| cell.push(0));
             }
             Change::Len(len) => {
                 for cell in self.cells.iter_mut().skip(*len) {
@@ -129,8 +131,12 @@ impl FileLog {
     /// What was found after a kill comes on top of what is known.
     pub fn look(&mut self, content: Option<Vec<u8>>) {
         let change = content.map_or(Change::Remove, Change::Whole);
+        // After a device failed, what a program reads need not be there, and no later sync says so: only what is written anew counts.
+        let anew =
+            |s: &Step| s.level == Level::Durable && matches!(s.change, Change::Whole(_) | Change::Remove);
+        let doubtful = self.steps.iter().rev().take_while(|s| !anew(s)).any(|s| s.doubtful);
         // What was promised is in it; the rest may be, in part, on stable storage.
-        self.steps.push(Step { ticket: 0, level: Level::Cached, change, doubtful: false });
+        self.steps.push(Step { ticket: 0, level: Level::Cached, change, doubtful });
     }
 
     /// An operation completed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use midge_store::journal::{Committer, Event as DiskEvent, Finished, Flaw, Job, Report, Settings};
-use midge_store::port::{Completion, Fault, Files, Name, Op, Outcome, Promise, Submission, Ticket};
+use midge_store::port::{Completion, Fault, Files, Lane, Name, Op, Outcome, Promise, Submission, Ticket};
 
 use super::model::{ConsumerLog, FileLog, Level, StoreLog};
 use super::script::{META, Open, SUM, SimRecords, Store, number_of, record, whole};
@@ -31,6 +31,7 @@ pub fn run(seed: u64, flaw: Option<Flaw>) -> Verdict {
 pub fn trace(seed: u64, flaw: Option<Flaw>) -> Verdict {
     let mut world = World::new(seed, flaw);
     world.log = Some(Vec::new());
+    world.files.trace();
     judged(world)
 }
 
@@ -106,8 +107,15 @@ impl World {
     /// Adds to the log, if there is one.
     fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
+            log.append(&mut self.files.take_log());
             log.push(line());
         }
+    }
+
+    /// The folder of a lane, for the log.
+    fn whose(&self, lane: Lane) -> String {
+        let store = self.stores.iter().find(|s| s.lane == lane);
+        store.filter(|_| self.log.is_some()).map_or_else(String::new, |s| s.folder.clone())
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -182,14 +190,10 @@ impl World {
     fn close(&mut self) -> Result<(), String> {
         let Some(mut committer) = self.committer.take() else { return Ok(()) };
         let mut done = Vec::new();
-        for job in committer.take_jobs() {
-            let finished = job.run(&*self.files);
-            committer.finished(finished, &mut done);
-        }
-        for job in std::mem::take(&mut self.jobs) {
-            let finished = job.run(&*self.files);
-            committer.finished(finished, &mut done);
-        }
+        self.jobs.append(&mut committer.take_jobs());
+        let mut results = std::mem::take(&mut self.results);
+        results.extend(std::mem::take(&mut self.jobs).into_iter().map(|job| job.run(&*self.files)));
+        results.into_iter().for_each(|finished| committer.finished(finished, &mut done));
         let suspect = !committer.take_events().is_empty();
         self.completed(done)?;
         committer.close().map_err(|e| format!("close: {e}"))?;
@@ -289,7 +293,7 @@ impl World {
                 }
                 if !there {
                     self.saw("deleted stores");
-                    self.stores[at] = Store::new(folder);
+                    self.stores[at] = self.stores[at].begun_anew();
                     continue;
                 }
             }
@@ -359,7 +363,8 @@ impl World {
         }
         let mut done = Vec::new();
         for Submission { lane, ticket, op } in &batch {
-            self.note(|| format!("{} {}: {op:?}", lane.0, ticket.0));
+            let whose = self.whose(*lane);
+            self.note(|| format!("{whose} {}: {op:?}", ticket.0));
         }
         let Some(committer) = &mut self.committer else { return Ok(()) };
         committer.commit(&mut batch, &mut done);
@@ -399,7 +404,8 @@ impl World {
         // With the power off, what returns is seen by nobody.
         let dead = self.files.is_dead();
         for Completion { lane, ticket: Ticket(ticket), outcome } in done {
-            self.note(|| format!("    {} {ticket}: {outcome:?}", lane.0));
+            let whose = self.whose(lane);
+            self.note(|| format!("    {whose} {ticket}: {outcome:?}"));
             let Some(store) = self.stores.iter_mut().find(|s| s.lane == lane) else { continue };
             let Some(open) = store.open.remove(&ticket) else {
                 return Err(format!("{ticket} completed twice, or was never submitted"));
@@ -444,12 +450,12 @@ impl World {
             let store = &mut self.stores[at];
             let gone = matches!(store.log.deleted, Some((_, Level::Durable)));
             if gone {
-                let folder = store.folder.clone();
-                let mut fresh = Store::new(folder.clone());
+                // Even when the power goes in its midst: the folder may be there again, with nothing in it.
+                let mut fresh = store.begun_anew();
                 let Some(committer) = &mut self.committer else { return Ok(()) };
-                match committer.register(&folder) {
+                match committer.register(&fresh.folder) {
                     Ok(lane) => fresh.lane = lane,
-                    Err(_) if self.files.is_dead() => return Ok(()),
+                    Err(_) if self.files.is_dead() => {}
                     Err(error) => return Err(format!("register again: {error}")),
                 }
                 self.stores[at] = fresh;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use midge_store::journal::{Records, aside};
+use midge_store::journal::{Records, aside, is_foreign};
 use midge_store::port::{Lane, Name, Op, Outcome, Promise};
 
 use super::SimFiles;
-use super::model::{Change, Event, Level, StoreLog};
+use super::model::{Change, ConsumerLog, Event, FileLog, Level, StoreLog};
 use crate::draw::Draw;
 
 pub(super) const SUM: &str = "meta.sum";
@@ -34,14 +34,7 @@ pub(super) struct SimRecords;
 
 impl Records for SimRecords {
     fn is_foreign(&self, _folder: &str, _block: u32, standing: &[u8], ours: &[u8]) -> bool {
-        let (mut standing, mut ours) = (standing, ours);
-        while let Some(len) = whole(standing) {
-            if ours.get(..len) != Some(&standing[..len]) {
-                return !ours.is_empty();
-            }
-            (standing, ours) = (&standing[len..], &ours[len..]);
-        }
-        false
+        is_foreign(standing, ours, whole)
     }
 }
 
@@ -89,6 +82,16 @@ impl Store {
             deleting: false,
             last_done: 0,
         }
+    }
+
+    /// The store of the same name after its deletion: nothing of what was there comes back.
+    pub(super) fn begun_anew(&self) -> Store {
+        let mut fresh = Store::new(self.folder.clone());
+        let gone = |name: &Name| (name.clone(), FileLog::found(None, Level::Durable));
+        fresh.log.files = self.log.files.keys().map(gone).collect();
+        let gone = |name: &String| (name.clone(), ConsumerLog::found(None, &[]));
+        fresh.log.consumers = self.log.consumers.keys().map(gone).collect();
+        fresh
     }
 
     fn change(&mut self, ticket: u64, name: Name, change: Change) {

@@ -28,7 +28,7 @@ pub(super) fn open_if(files: &dyn Files, path: &str, mode: Mode) -> Result<Optio
     }
 }
 
-fn exists(files: &dyn Files, path: &str) -> Result<bool, DiskError> {
+pub(super) fn exists(files: &dyn Files, path: &str) -> Result<bool, DiskError> {
     match files.list(path) {
         Ok(_) => Ok(true),
         Err(error) if error.fault == Fault::Absent => Ok(false),
@@ -72,17 +72,14 @@ fn foreign_block(
 ) -> Result<Option<String>, DiskError> {
     let path = format!("{folder}/{}", Name::Block(block));
     let opened = open_if(files, &path, Mode::Read)?;
-    let first = image.pieces.keys().next().copied().unwrap_or(0);
     let Some(handle) = opened else {
-        let lost = first > 0;
+        let lost = image.need > 0;
         return Ok(lost.then(|| format!("msgs/{block}.blk is gone, and the journal has only its end")));
     };
     let check = || {
         let len = files.len(handle)?;
-        if len < first {
-            return Ok(Some(format!(
-                "msgs/{block}.blk ends at {len}, before what the journal adds at {first}"
-            )));
+        if len < image.need {
+            return Ok(Some(format!("msgs/{block}.blk ends at {len}, and had {} bytes", image.need)));
         }
         for (offset, piece) in image.pieces.iter().filter(|(_, piece)| !piece.overwrite) {
             let standing = read(files, handle, *offset, piece.bytes.len() as u64)?;

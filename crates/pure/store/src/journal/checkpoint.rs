@@ -6,7 +6,7 @@ use super::committer::{Committer, Event};
 use super::image::Image;
 use super::lanes::Standing;
 use super::record::{Reader, Record};
-use super::scan::{frames, read_segment, read_segments};
+use super::scan::{Found, frames, read_segment, read_segments};
 use super::{TRASH, limits, record};
 use crate::port::{Completion, DiskError, Fault, Files, Lane, Mode, Outcome, Ticket};
 
@@ -27,10 +27,28 @@ pub struct Finished {
     failed_folders: Vec<(Arc<str>, DiskError)>,
 }
 
-/// What waits for a job.
-pub(super) enum Pending {
+/// A job that has not come back.
+pub(super) struct Pending {
+    files: Vec<Arc<str>>,
+    waits: Waits,
+}
+
+/// What waits for it.
+enum Waits {
+    /// The segment, to be freed.
     Segment(u64),
-    Lane(Lane, Ticket),
+    /// A checkpoint of a lane.
+    Lane,
+    Nobody,
+}
+
+/// A checkpoint of a lane. A sync that failed in one job is reported as done to the next one that tries: so it waits for every job with one of its files.
+pub(super) struct Waiting {
+    lane: Lane,
+    ticket: Ticket,
+    jobs: Vec<u64>,
+    files: Vec<Arc<str>>,
+    failed: Option<DiskError>,
 }
 
 fn sync_path(files: &dyn Files, path: &str) -> Result<(), DiskError> {
@@ -79,13 +97,18 @@ impl Committer {
         std::mem::take(&mut self.jobs)
     }
 
-    fn hand_out(&mut self, files: Vec<Arc<str>>, folders: Vec<Arc<str>>, trash: Vec<u64>) -> u64 {
+    fn hand_out(&mut self, files: Vec<Arc<str>>, folders: Vec<Arc<str>>, trash: Vec<u64>, waits: Waits) {
         let id = self.next_job;
         self.next_job += 1;
         let forget = self.settings.flaw == Some(super::Flaw::ForgetFolders);
         let folders = if forget { Vec::new() } else { folders };
+        self.pending.insert(id, Pending { files: files.clone(), waits });
         self.jobs.push(Job { id, files, folders, trash });
-        id
+    }
+
+    /// Whether a job that has not come back syncs this file: it may have seen an error that nobody else will.
+    pub(super) fn is_in_job(&self, path: &Arc<str>) -> bool {
+        self.pending.values().any(|pending| pending.files.contains(path))
     }
 
     /// The segment that was closed last is to be checkpointed.
@@ -93,8 +116,7 @@ impl Committer {
         let Some(segment) = self.segments.closed.back() else { return };
         let (files, folders) = (segment.files.clone(), segment.folders.clone());
         let sequence = segment.header.sequence;
-        let id = self.hand_out(files, folders, Vec::new());
-        self.pending.insert(id, Pending::Segment(sequence));
+        self.hand_out(files, folders, Vec::new(), Waits::Segment(sequence));
     }
 
     /// Hands out the syncs of a lane's checkpoint; false when there is nothing to sync.
@@ -102,52 +124,75 @@ impl Committer {
         let mut paths = Vec::new();
         let mut ids: Vec<_> = self.lanes[lane].files.values().copied().collect();
         ids.sort_unstable();
+        let mut all = Vec::new();
         for id in ids {
             let state = self.table.get_mut(id);
+            all.push(state.path.clone());
             if state.unsynced {
                 state.unsynced = false;
                 paths.push(state.path.clone());
             }
         }
         let folders = std::mem::take(&mut self.lanes[lane].folders);
-        if paths.is_empty() && folders.is_empty() {
+        let common = |pending: &Pending| pending.files.iter().any(|file| all.contains(file));
+        let mut jobs: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| common(pending)).map(|(id, _)| *id).collect();
+        if paths.is_empty() && folders.is_empty() && jobs.is_empty() {
             return false;
         }
-        let id = self.hand_out(paths, folders, Vec::new());
+        jobs.push(self.next_job);
+        self.hand_out(paths, folders, Vec::new(), Waits::Lane);
         let lane = Lane(u32::try_from(lane).unwrap_or(u32::MAX));
-        self.pending.insert(id, Pending::Lane(lane, ticket));
+        self.waiting.push(Waiting { lane, ticket, jobs, files: all, failed: None });
         true
     }
 
     /// Takes the end of a job.
     pub fn finished(&mut self, finished: Finished, done: &mut Vec<Completion>) {
-        match self.pending.remove(&finished.id) {
-            Some(Pending::Segment(sequence)) => {
+        let Some(pending) = self.pending.remove(&finished.id) else { return };
+        for waiting in self.waiting.iter_mut().filter(|w| w.jobs.contains(&finished.id)) {
+            let own = finished.failed.iter().find(|(path, _)| waiting.files.contains(path));
+            waiting.failed = waiting.failed.take().or(own.map(|(_, error)| error.clone()));
+        }
+        match pending.waits {
+            Waits::Segment(sequence) => {
                 let at = self.segments.closed.iter().position(|s| s.header.sequence == sequence);
-                let Some(at) = at else { return };
                 let repaired =
                     self.repair_all(finished.failed) && self.folders_again(finished.failed_folders);
-                self.segments.closed[at].checkpointed = repaired;
+                if let Some(at) = at {
+                    self.segments.closed[at].checkpointed = repaired;
+                }
                 if let Err(error) = self.free_checkpointed() {
                     self.events.push(Event::Stuck(error));
                 }
             }
-            Some(Pending::Lane(lane, ticket)) => {
-                let mut outcome = Outcome::Done;
+            Waits::Lane => {
                 for (path, error) in finished.failed {
-                    self.repair(&path, error.clone());
-                    self.lanes[lane.0 as usize].refused = Some(error.clone());
-                    outcome = Outcome::Failed(error);
+                    self.repair(&path, error);
                 }
-                for (path, error) in finished.failed_folders {
-                    let state = &mut self.lanes[lane.0 as usize];
-                    state.refused = Some(error.clone());
-                    state.folders.push(path);
-                    outcome = Outcome::Failed(error);
+                let waiting = self.waiting.iter_mut().find(|w| w.jobs.contains(&finished.id));
+                if let Some(waiting) = waiting {
+                    for (path, error) in finished.failed_folders {
+                        self.lanes[waiting.lane.0 as usize].folders.push(path);
+                        waiting.failed = Some(error);
+                    }
                 }
-                done.push(Completion { lane, ticket, outcome });
             }
-            None => {}
+            Waits::Nobody => {}
+        }
+        self.complete_waiting(finished.id, done);
+    }
+
+    /// Checkpoints that waited for this job only are complete.
+    fn complete_waiting(&mut self, job: u64, done: &mut Vec<Completion>) {
+        for waiting in &mut self.waiting {
+            waiting.jobs.retain(|id| *id != job);
+        }
+        for Waiting { lane, ticket, failed, .. } in self.waiting.extract_if(.., |w| w.jobs.is_empty()) {
+            if failed.is_some() {
+                self.lanes[lane.0 as usize].refused = failed.clone();
+            }
+            done.push(Completion { lane, ticket, outcome: failed.map_or(Outcome::Done, Outcome::Failed) });
         }
     }
 
@@ -183,10 +228,11 @@ impl Committer {
     /// Frees the segments at the front of which all files are synced.
     fn free_checkpointed(&mut self) -> Result<(), DiskError> {
         while self.segments.closed.front().is_some_and(|s| s.checkpointed) {
+            (0..self.lanes.len()).try_for_each(|lane| self.redo(lane))?;
             self.carry_deltas()?;
             let trash = self.segments.free_oldest()?;
             if !trash.is_empty() {
-                self.hand_out(Vec::new(), Vec::new(), trash);
+                self.hand_out(Vec::new(), Vec::new(), trash, Waits::Nobody);
             }
         }
         Ok(())
@@ -285,6 +331,25 @@ impl Committer {
         Ok(())
     }
 
+    /// The journal as a replay would read it, without what was refused because it could not be put on stable storage.
+    pub(super) fn read_back(&self) -> Result<Found, DiskError> {
+        let mut found = read_segments(&*self.files)?;
+        if let Some(damage) = found.damage.first() {
+            let (call, path) = ("read", damage.segment.clone());
+            return Err(DiskError { fault: Fault::Device, call, path, text: damage.cause.clone() });
+        }
+        let current = &self.segments.current;
+        for segment in found.usable.iter_mut().filter(|s| s.header.sequence == current.header.sequence) {
+            segment.limit = segment.limit.min(current.synced);
+        }
+        Ok(found)
+    }
+
+    /// Writes the journal's bytes of a file again.
+    pub(super) fn rewrite(&self, path: &str) -> Result<(), DiskError> {
+        Image::build(&self.read_back()?.usable).rewrite(&*self.files, path).map(|_| ())
+    }
+
     /// A file could not be synced: what the kernel holds of it is not to be trusted, so that the journal's bytes are written again. False when that fails
     /// too.
     pub(super) fn repair(&mut self, path: &Arc<str>, error: DiskError) -> bool {
@@ -298,13 +363,8 @@ impl Committer {
                 self.lanes[state.lane as usize].refused = Some(error.clone());
             }
         }
-        let again = || {
-            let read = read_segments(&*self.files)?;
-            // What the journal does not speak of was only cached, and is gone as far as the device is concerned: the owner is told.
-            Image::build(&read.usable).rewrite(&*self.files, path)?;
-            sync_path(&*self.files, path)
-        };
-        match again() {
+        // What the journal does not speak of was only cached, and is gone as far as the device is concerned: the owner is told.
+        match self.rewrite(path).and_then(|()| sync_path(&*self.files, path)) {
             Ok(()) => {
                 if let Some((id, _)) = owner {
                     self.table.get_mut(id).suspect = false;

@@ -91,7 +91,6 @@ impl Committer {
             (state.round_at, state.in_frame, state.failed) = (state.at, false, None);
             self.gather_lane(lane, batch, done);
         }
-        self.sync_cached(batch);
         match self.write_frame() {
             Ok(()) => self.supersede(batch),
             Err(error) => {
@@ -125,9 +124,10 @@ impl Committer {
                 if !state.is_first() {
                     return;
                 }
-                state.refused = None;
                 state.at += 1;
-                self.round.results.push((index, None));
+                let redone = self.redo(lane);
+                self.lanes[lane].refused = redone.clone().err();
+                self.round.results.push((index, redone.err()));
                 continue;
             }
             let refused = state.failed.as_ref().map(|(_, error)| error).or(state.refused.as_ref());
@@ -156,22 +156,6 @@ impl Committer {
         state.index = None;
         if state.failed.as_ref().is_none_or(|(from, _)| index < *from) {
             state.failed = Some((index, error));
-        }
-    }
-
-    /// Bytes that were written without the journal lie below bytes that are promised: they are synced with them.
-    fn sync_cached(&mut self, batch: &[Submission]) {
-        for at in 0..self.round.files.len() {
-            let (id, index) = self.round.files[at];
-            let synced = self.handle(id).and_then(|handle| self.files.sync(handle));
-            match synced.and_then(|()| self.name_file(id)) {
-                Ok(()) => self.table.get_mut(id).cached = false,
-                Err(error) => {
-                    let path = self.table.get(id).path.clone();
-                    self.repair(&path, error.clone());
-                    self.fail(batch[index].lane.0 as usize, index, error);
-                }
-            }
         }
     }
 

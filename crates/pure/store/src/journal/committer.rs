@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use midge_stdx::hash::{Map, Set};
 
-use super::checkpoint::{Job, Pending};
+use super::checkpoint::{Job, Pending, Waiting};
 use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
 use super::record::Fingerprint;
 use super::replay::{Records, replay_at};
@@ -81,8 +81,6 @@ pub(super) struct Round {
     pub(super) records: u32,
     /// Somebody waits for stable storage.
     pub(super) sync: bool,
-    /// Files with unjournaled bytes below durable ones, and whose submission asks.
-    pub(super) files: Vec<(FileId, usize)>,
     pub(super) posts: Vec<super::post::Post>,
     /// Folders to sync after the actions, and whose submission asks.
     pub(super) folders: Vec<(Arc<str>, usize)>,
@@ -95,7 +93,6 @@ impl Round {
         self.frame.clear();
         self.frame.resize(layout::FRAME_HEAD, 0);
         (self.records, self.sync) = (0, false);
-        self.files.clear();
         self.posts.clear();
         self.folders.clear();
         self.results.clear();
@@ -127,6 +124,7 @@ pub struct Committer {
     unused_since: u64,
     pub(super) jobs: Vec<Job>,
     pub(super) pending: Map<u64, Pending>,
+    pub(super) waiting: Vec<Waiting>,
     pub(super) next_job: u64,
     pub(super) events: Vec<Event>,
     /// The next number of a staged file or of a folder in the trash; never used twice while a journal could speak of it.
@@ -174,6 +172,7 @@ impl Committer {
             unused_since: 0,
             jobs: Vec::new(),
             pending: Map::default(),
+            waiting: Vec::new(),
             next_job: 1,
             events: Vec::new(),
             next_number: found.next_number,
@@ -296,6 +295,7 @@ impl Committer {
         let state = self.lanes.get(index).filter(|l| l.standing == Standing::Open);
         let mut ids: Vec<FileId> = state.ok_or_else(|| no_lane("release"))?.files.values().copied().collect();
         ids.sort_unstable();
+        self.redo(index)?;
         let folders = std::mem::take(&mut self.lanes[index].folders);
         self.round.clear();
         let oldest = self.segments.oldest();
@@ -362,6 +362,7 @@ impl Committer {
             listed: 0,
             unsynced: false,
             cached: false,
+            framed: 0,
             pending: false,
             met: false,
             named: false,
@@ -444,10 +445,11 @@ impl Committer {
         }
         let oldest = self.segments.oldest();
         let state = self.table.get(id);
-        let (path, live) = (state.path.clone(), state.is_live(oldest));
-        if state.removed {
-            return self.sync_folder(parent(&path));
+        let (path, live, removed) = (state.path.clone(), state.is_live(oldest), state.removed);
+        if removed {
+            self.sync_folder(parent(&path))?;
         }
+        // One that was to be removed and could not be still holds what only the journal has, too.
         if state.unsynced || live {
             let opened = match state.handle {
                 Some(handle) => Some(handle),
@@ -458,7 +460,8 @@ impl Committer {
                 },
             };
             if let Some(handle) = opened {
-                let synced = self.files.sync(handle);
+                let again = if self.is_in_job(&path) { self.rewrite(&path) } else { Ok(()) };
+                let synced = again.and_then(|()| self.files.sync(handle));
                 if self.table.get(id).handle.is_none() {
                     self.files.close(handle);
                 }
@@ -535,8 +538,12 @@ impl Committer {
     /// Closes the files that were not used since the last call.
     pub fn close_unused(&mut self) {
         let since = std::mem::replace(&mut self.unused_since, self.rounds);
-        let unused: Vec<FileId> =
-            self.table.iter().filter(|(_, f)| f.handle.is_some() && f.used <= since).map(|(id, _)| id).collect();
+        let unused: Vec<FileId> = self
+            .table
+            .iter()
+            .filter(|(_, f)| f.handle.is_some() && f.used <= since)
+            .map(|(id, _)| id)
+            .collect();
         unused.into_iter().for_each(|id| self.close_or_drop(id));
     }
 
@@ -597,7 +604,8 @@ impl Committer {
         self.lanes.get(lane.0 as usize).filter(|l| l.standing == Standing::Open).map(|l| l.folder.clone())
     }
 
-    /// A clean stop: every file is synced and the journal removed, unless it still holds deltas that no store has taken over.
+    /// A clean stop: every file is synced and the journal removed, unless it still holds deltas that no store has taken over. Every [`Job`] that was
+    /// taken has come back through [`Committer::finished`]: what only a job knows to have failed would be lost.
     pub fn close(mut self) -> Result<(), DiskError> {
         for lane in 0..self.lanes.len() {
             if self.lanes[lane].standing == Standing::Open {

@@ -6,7 +6,7 @@ use super::commit::{Flow, aside, put_file};
 use super::committer::{Committer, fingerprint};
 use super::lanes::{ConsumerState, FileId};
 use super::post::{Act, Post};
-use super::record::Fingerprint;
+use super::record::{Fingerprint, Ground};
 use super::{INDEX, STAGED, limits, parent, record};
 use crate::port::{Completion, DiskError, Fault, Name, Op, Promise, Submission};
 
@@ -104,44 +104,76 @@ impl Committer {
         if state.removed && live {
             return self.gather_barrier(lane, id);
         }
-        let covered = live && (*offset < state.live_end || state.whole);
+        if !live {
+            // The segments that spoke of it are free: what they said of it counts no more.
+            self.table.get_mut(id).settled();
+        }
+        let state = self.table.get(id);
+        // What the frame speaks of anyway may as well be told whole: otherwise the next promised bytes would ask for another sync.
+        let covered = live && (*offset < state.live_end || state.whole || state.framed == self.rounds);
         let journaled = *promise == Promise::Durable || covered;
         if journaled && !self.room(lane, bytes.len())? {
             return Ok(Flow::Stop);
         }
         let handle = self.handle(id)?;
         if journaled {
+            self.sync_below(id)?;
             self.mention(lane);
         }
-        let overwrite = *offset < self.table.get(id).end;
-        let (start, taken, len) = self.encode_run(lane, index, batch, overwrite, journaled);
+        let end = self.table.get(id).end;
+        let overwrite = *offset < end;
+        let (start, taken, len) = self.encode_run(lane, index, batch, end, journaled);
         let state = self.table.get_mut(id);
         state.end = state.end.max(offset + len as u64);
         state.unsynced = true;
         if journaled {
             let range = self.round.frame.len() - len..self.round.frame.len();
             state.live_end = state.live_end.max(offset + len as u64);
-            if state.cached {
-                self.round.files.push((id, index));
-            }
+            state.framed = self.rounds;
             if overwrite {
                 let act = Act::Overwrite { id, offset: *offset, range };
                 self.round.posts.push(Post { lane, index, act });
             } else if let Err(error) = self.files.write_at(handle, *offset, &self.round.frame[range]) {
                 self.round.frame.truncate(start);
                 self.round.records -= 1;
+                self.forget_end(id);
                 return Err(error);
             }
             self.list_file(id);
         } else {
             state.cached = true;
-            self.files.write_at(handle, *offset, &self.scratch)?;
+            if let Err(error) = self.files.write_at(handle, *offset, &self.scratch) {
+                self.forget_end(id);
+                return Err(error);
+            }
         }
         self.lanes[lane].at += taken;
         for at in self.lanes[lane].at - taken..self.lanes[lane].at {
             self.round.results.push((self.lanes[lane].queue[at], None));
         }
         Ok(Flow::Next)
+    }
+
+    /// A write failed, perhaps in its midst: the file is looked at again.
+    fn forget_end(&mut self, id: FileId) {
+        self.close_file(id);
+        self.table.get_mut(id).end = 0;
+    }
+
+    /// Bytes that were written without the journal lie below bytes that are promised: they are synced before those.
+    fn sync_below(&mut self, id: FileId) -> Result<(), DiskError> {
+        if !self.table.get(id).cached {
+            return Ok(());
+        }
+        let handle = self.handle(id)?;
+        if let Err(error) = self.files.sync(handle) {
+            let path = self.table.get(id).path.clone();
+            self.repair(&path, error.clone());
+            return Err(error);
+        }
+        self.name_file(id)?;
+        self.table.get_mut(id).cached = false;
+        Ok(())
     }
 
     /// Appends the lane's writes that continue each other to the frame, as one record, or to the scratch buffer. Answers where the record starts, how
@@ -151,14 +183,14 @@ impl Committer {
         lane: usize,
         index: usize,
         batch: &[Submission],
-        overwrite: bool,
+        end: u64,
         journaled: bool,
     ) -> (usize, usize, usize) {
         let Op::Write { block, offset, promise, .. } = &batch[index].op else { return (0, 0, 0) };
         let start = self.round.frame.len();
         let out = if journaled { &mut self.round.frame } else { &mut self.scratch };
         if journaled {
-            record::write(out, Self::number(lane), overwrite, *block, *offset, 0);
+            record::write(out, Self::number(lane), *block, *offset);
         } else {
             out.clear();
         }
@@ -178,11 +210,11 @@ impl Committer {
         }
         let len = out.len() - first;
         if journaled {
-            let bytes = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
-            self.round.frame[first - 4..first].copy_from_slice(&bytes);
+            let ground = Ground::of(*offset, len as u64, end);
+            record::finish_write(&mut self.round.frame, start, first, ground);
             self.recorded(lane, true);
         }
-        if overwrite {
+        if *offset < end {
             self.segments.mark_erased();
             self.hasten.get_or_insert(self.segments.current.at);
         }
@@ -282,26 +314,22 @@ impl Committer {
         let oldest = self.segments.oldest();
         let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
         let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
-        let journaled = promise == Promise::Durable || live || sensitive || !folders.is_empty();
-        if journaled {
-            if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
-                return Ok(Flow::Stop);
-            }
-            self.mention(lane);
-            if !plain.is_empty() {
-                record::remove(&mut self.round.frame, Self::number(lane), plain.iter().copied());
-                self.recorded(lane, true);
-            }
+        // Without a record, what is created next under the name would meet, after a power cut, what was removed.
+        if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
+            return Ok(Flow::Stop);
+        }
+        self.mention(lane);
+        if !plain.is_empty() {
+            record::remove(&mut self.round.frame, Self::number(lane), plain.iter().copied());
+            self.recorded(lane, promise == Promise::Durable || live || sensitive);
         }
         for id in ids {
             let path = self.table.get(id).path.clone();
             self.list_folders(id, &path);
             let state = self.table.get_mut(id);
             (state.pending, state.unsynced, state.cached) = (true, false, false);
-            if journaled {
-                (state.whole, state.removed) = (true, true);
-                state.live = self.segments.sequence();
-            }
+            (state.whole, state.removed) = (true, true);
+            state.live = self.segments.sequence();
         }
         if plain.iter().any(|name| is_index(name)) {
             self.lanes[lane].index = Some(None);

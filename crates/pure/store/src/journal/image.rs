@@ -7,7 +7,7 @@ use midge_stdx::hash::Map;
 
 use super::gather::under;
 use super::layout::Hashes;
-use super::record::{Fingerprint, Reader, Record};
+use super::record::{Fingerprint, Ground, Reader, Record};
 use super::scan::{Read, frames};
 use super::{INDEX, consumer_of};
 use crate::port::{DiskError, Fault, Files, Mode, Name};
@@ -40,12 +40,21 @@ pub(super) struct FileImage<'a> {
     pub(super) base: Base<'a>,
     /// By offset; they do not overlap.
     pub(super) pieces: BTreeMap<u64, Piece<'a>>,
+    /// Bytes that the file had on stable storage without the help of the pieces.
+    pub(super) need: u64,
+    /// The end of the file, as far as the pieces tell.
+    reach: u64,
 }
 
 impl<'a> FileImage<'a> {
-    fn write(&mut self, offset: u64, bytes: &'a [u8], overwrite: bool) {
+    fn write(&mut self, offset: u64, bytes: &'a [u8], ground: Ground) {
         let end = offset + bytes.len() as u64;
-        let mut over = overwrite;
+        let known = if ground == Ground::Within { end } else { offset };
+        if known > self.reach {
+            self.need = self.need.max(known);
+        }
+        self.reach = self.reach.max(end);
+        let mut over = ground != Ground::New;
         let first = self.pieces.range(..offset).next_back().map_or(offset, |(at, _)| *at);
         let touched: Vec<u64> = self.pieces.range(first..end).map(|(at, _)| *at).collect();
         for at in touched {
@@ -120,10 +129,10 @@ impl<'a> Image<'a> {
         let Some(lane) = folders.get(&number).and_then(|folder| self.lanes.get_mut(folder)) else { return };
         match record {
             Record::Lane { .. } => {}
-            Record::Write { overwrite, block, offset, bytes } => {
+            Record::Write { ground, block, offset, bytes } => {
                 let bytes = body.get(bytes).unwrap_or_default();
                 if offset.checked_add(bytes.len() as u64).is_some() {
-                    lane.files.entry(Name::Block(block)).or_default().write(offset, bytes, overwrite);
+                    lane.files.entry(Name::Block(block)).or_default().write(offset, bytes, ground);
                 }
             }
             Record::Replace(files) => {
@@ -200,7 +209,7 @@ impl<'a> Image<'a> {
 impl<'a> LaneImage<'a> {
     fn become_of(&mut self, name: Name, base: Base<'a>) {
         self.superseded(&name);
-        self.files.insert(name, FileImage { base, pieces: BTreeMap::new() });
+        self.files.insert(name, FileImage { base, ..FileImage::default() });
     }
 
     fn note_index(&mut self, name: &Name, index: Option<Fingerprint>) {
@@ -226,12 +235,12 @@ mod tests {
     #[test]
     fn later_pieces_cut_earlier_ones() {
         let mut file = FileImage::default();
-        file.write(0, b"aaaa", false);
-        file.write(4, b"bbbb", false);
-        file.write(2, b"cccc", false);
+        file.write(0, b"aaaa", Ground::New);
+        file.write(4, b"bbbb", Ground::New);
+        file.write(2, b"cccc", Ground::New);
         let pieces: Vec<_> = file.pieces.iter().map(|(at, p)| (*at, p.bytes, p.overwrite)).collect();
         assert_eq!(pieces, [(0, &b"aa"[..], false), (2, b"cccc", true), (6, b"bb", true)]);
-        file.write(3, b"x", true);
+        file.write(3, b"x", Ground::Within);
         let pieces: Vec<_> = file.pieces.iter().map(|(at, p)| (*at, p.bytes)).collect();
         assert_eq!(pieces, [(0, &b"aa"[..]), (2, b"c"), (3, b"x"), (4, b"cc"), (6, b"bb")]);
     }

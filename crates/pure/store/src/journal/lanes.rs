@@ -17,7 +17,7 @@ pub(super) struct FileState {
     /// Relative to the store directory.
     pub(super) path: Arc<str>,
     pub(super) handle: Option<Handle>,
-    /// What was written, or tried, reaches so far: below it, a write is an overwrite.
+    /// The end of the file, with what this round writes: below it, a write is an overwrite.
     pub(super) end: u64,
     /// Round of the last use, to close those that rest.
     pub(super) used: u64,
@@ -35,6 +35,8 @@ pub(super) struct FileState {
     pub(super) unsynced: bool,
     /// Written since its last sync without the journal.
     pub(super) cached: bool,
+    /// The last round with a record of it.
+    pub(super) framed: u64,
     /// An action that waits for the frame will replace or remove it.
     pub(super) pending: bool,
     /// It was opened before, so that what is known of it is known.
@@ -84,6 +86,8 @@ pub(super) struct LaneState {
     pub(super) standing: Standing,
     /// Why it is refused.
     pub(super) refused: Option<DiskError>,
+    /// The journal holds operations of it that were not carried out.
+    pub(super) undone: bool,
     pub(super) files: Map<Name, FileId>,
     /// The block that was written last.
     pub(super) hot: Option<(u32, FileId)>,
@@ -111,6 +115,7 @@ impl LaneState {
             folder,
             standing,
             refused: None,
+            undone: false,
             files: Map::default(),
             hot: None,
             registered: 0,

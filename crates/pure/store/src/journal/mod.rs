@@ -26,6 +26,7 @@ pub mod layout;
 pub mod limits;
 mod post;
 pub mod record;
+mod redo;
 mod replay;
 mod report;
 mod scan;
@@ -35,7 +36,7 @@ pub use checkpoint::{Finished, Job};
 pub use commit::aside;
 pub use committer::{Committer, Event, Flaw, Settings};
 pub use record::Fingerprint;
-pub use replay::{PlainRecords, Records, replay};
+pub use replay::{PlainRecords, Records, is_foreign, replay};
 pub use report::{Damage, Deltas, Foreign, Report};
 
 /// The folder of everything that is not a store's, relative to the store directory.

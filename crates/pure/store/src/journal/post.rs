@@ -223,8 +223,9 @@ impl Committer {
         self.lanes[lane].consumers.remove(consumer);
     }
 
-    /// The action is not done: what waits for it may go on.
+    /// The action is not done: what waits for it may go on once the lane has caught up with the journal.
     fn give_up(&mut self, lane: usize, op: &Op, act: &Act) {
+        self.lanes[lane].undone = true;
         let mut ids = Vec::new();
         let known = |name: &Name| self.lanes[lane].files.get(name).copied();
         match (act, op) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kind (u8)  lane (u32)  and then, by kind:
-//!  1 lane     folder, index          2 write    overwrite (u8) block (u32) offset (u64) bytes
+//!  1 lane     folder, index          2 write    ground (u8) block (u32) offset (u64) bytes
 //!  3 replace  files (u16): name, bytes …         4 remove   files (u16): name …
 //!  5 barrier  name                   6 delta    consumer, index (u64), bytes
 //!  7 trash    folder in the lane, number (u64)   8 rename   files (u16): name, number (u64) …
@@ -36,6 +36,32 @@ impl Fingerprint {
     }
 }
 
+/// What stood, in the file or in the journal, where bytes are written. Tells what is lost, and what is somebody else's, after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// Nothing: they begin at the end of the file, or behind it.
+    New,
+    /// Something at their beginning.
+    Partly,
+    /// Something under all of them.
+    Within,
+}
+
+impl Ground {
+    /// The ground of `len` bytes at `offset` of a file that ends at `end`.
+    pub fn of(offset: u64, len: u64, end: u64) -> Ground {
+        match () {
+            () if offset >= end => Ground::New,
+            () if offset.saturating_add(len) <= end => Ground::Within,
+            () => Ground::Partly,
+        }
+    }
+
+    fn read(byte: u8) -> Option<Ground> {
+        [Ground::New, Ground::Partly, Ground::Within].get(usize::from(byte)).copied()
+    }
+}
+
 /// A record, with its bytes as ranges of the body that it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -48,8 +74,8 @@ pub enum Record {
     },
     /// Bytes of a block file.
     Write {
-        /// Whether something stood there.
-        overwrite: bool,
+        /// What stood there.
+        ground: Ground,
         /// The block.
         block: u32,
         /// Where in the file.
@@ -130,13 +156,24 @@ pub fn lane(out: &mut Vec<u8>, lane: u32, folder: &str, index: Option<Fingerprin
     put_index(out, index);
 }
 
-/// Appends the start of a write record; the caller appends exactly `len` bytes.
-pub fn write(out: &mut Vec<u8>, lane: u32, overwrite: bool, block: u32, offset: u64, len: u32) {
+/// Appends the start of a write record; the caller appends the bytes, and then calls [`finish_write`].
+pub fn write(out: &mut Vec<u8>, lane: u32, block: u32, offset: u64) {
     begin(out, 2, lane);
-    out.push(u8::from(overwrite));
+    out.push(0);
     out.extend_from_slice(&block.to_le_bytes());
     out.extend_from_slice(&offset.to_le_bytes());
-    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+}
+
+/// Fills in what was not known at the start of the write record that begins at `start` and whose bytes begin at `first`.
+pub fn finish_write(out: &mut [u8], start: usize, first: usize, ground: Ground) {
+    let len = u32::try_from(out.len().saturating_sub(first)).unwrap_or(u32::MAX).to_le_bytes();
+    if let Some(place) = out.get_mut(start + 5) {
+        *place = ground as u8;
+    }
+    if let Some(place) = out.get_mut(first.saturating_sub(4)..first) {
+        place.copy_from_slice(&len);
+    }
 }
 
 /// Appends a replace record of at most 65,535 files.
@@ -287,7 +324,7 @@ impl<'a> Reader<'a> {
         let record = match kind {
             1 => Record::Lane { folder: self.text()?, index: self.index()? },
             2 => Record::Write {
-                overwrite: self.u8()? != 0,
+                ground: Ground::read(self.u8()?)?,
                 block: self.u32()?,
                 offset: self.u64()?,
                 bytes: self.bytes()?,
@@ -332,8 +369,11 @@ mod tests {
         let print = Some(Fingerprint { len: 9, tail: 8 });
         let mut body = Vec::new();
         lane(&mut body, 3, "$G/streams/S", print);
-        write(&mut body, 3, true, 4, 5, 2);
+        let start = body.len();
+        write(&mut body, 3, 4, 5);
+        let first = body.len();
         body.extend_from_slice(b"ab");
+        finish_write(&mut body, start, first, Ground::Within);
         replace(&mut body, 3, [(&path, &b"xy"[..]), (&Name::Block(1), b"")].into_iter());
         remove(&mut body, 3, [&path].into_iter());
         barrier(&mut body, 3, &Name::Block(7));
@@ -345,7 +385,7 @@ mod tests {
         assert!(records.iter().all(|(lane, _)| *lane == 3));
         assert_eq!(records.len(), 9);
         assert_eq!(records[0].1, Record::Lane { folder: "$G/streams/S".into(), index: print });
-        let Record::Write { overwrite: true, block: 4, offset: 5, bytes } = &records[1].1 else {
+        let Record::Write { ground: Ground::Within, block: 4, offset: 5, bytes } = &records[1].1 else {
             panic!("{records:?}")
         };
         assert_eq!(&body[bytes.clone()], b"ab");

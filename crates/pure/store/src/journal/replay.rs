@@ -16,8 +16,10 @@ use crate::port::{DiskError, Fault, Files};
 
 /// Tells records of a store from each other, for the question whether somebody else wrote a file.
 pub trait Records {
-    /// Whether a whole, valid record stands at the start of `standing` which is not the one at the start of `ours`. Both start where the journal wrote a
-    /// record into block `block` of the store in `folder`; `standing` reaches to the end of the file, or 32 MiB further than `ours`.
+    /// Whether a whole, valid record begins in `standing`, before the end of `ours`, that `ours` does not have there (a part of it at the end of `ours` does).
+    /// Both start where the journal wrote into block `block` of the store in `folder`, on new ground: what stands there is `ours`, in part, or zeros, unless
+    /// somebody else cut the file before it, at a record that seemed broken, and went on from there; so records need not begin where `ours` do.
+    /// `standing` reaches to the end of the file, or 32 MiB further than `ours`.
     fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool;
 }
 
@@ -29,23 +31,37 @@ impl Records for PlainRecords {
     fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool {
         let stream = folder.rsplit('/').next().unwrap_or(folder);
         let key = RecordKey::new(stream, block);
-        let (mut standing, mut ours) = (standing, ours);
-        // Record by record while they are the same: what differs first decides.
-        while let Some(len) = whole(&key, standing) {
-            let same = ours.get(..len).is_some_and(|own| own == &standing[..len]);
-            if !same {
-                return !ours.is_empty();
-            }
-            (standing, ours) = (&standing[len..], &ours[len..]);
-        }
-        false
+        // Bytes in which every fourth looks like a length are not hashed from each of them.
+        let mut budget = 16 * standing.len();
+        is_foreign(standing, ours, |bytes| {
+            let (len, valid) = whole(&key, bytes, budget)?;
+            budget -= len;
+            valid.then_some(len)
+        })
     }
 }
 
-/// The length of the valid record that starts here.
-fn whole(key: &RecordKey, bytes: &[u8]) -> Option<usize> {
+/// The rule of [`Records::is_foreign`] for records that can be told at any place: `whole` gives the length of the valid record that starts there.
+pub fn is_foreign(standing: &[u8], ours: &[u8], mut whole: impl FnMut(&[u8]) -> Option<usize>) -> bool {
+    let mut at = 0;
+    while at < ours.len().min(standing.len()) {
+        let Some(len) = whole(&standing[at..]) else {
+            at += 1;
+            continue;
+        };
+        let end = (at + len).min(ours.len());
+        if standing[at..end] != ours[at..end] {
+            return true;
+        }
+        at += len;
+    }
+    false
+}
+
+/// The length of the record that seems to start here, and whether it is valid; none when it is longer than `most`.
+fn whole(key: &RecordKey, bytes: &[u8], most: usize) -> Option<(usize, bool)> {
     let record = crate::format::record::decode(bytes.get(..bytes.len().min(MAX_LEN))?).ok()?;
-    record.verify(key).then(|| record.len())
+    (record.len() <= most).then(|| (record.len(), record.verify(key)))
 }
 
 /// What a replay leaves to whoever begins the next journal.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 /// The changes of a consumer that its `o.dat` does not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Deltas {
     /// The folder of the store.
     pub folder: Arc<str>,
@@ -13,6 +13,13 @@ pub struct Deltas {
     pub consumer: Arc<str>,
     /// The changes under rising numbers, in the order in which they were submitted.
     pub changes: Vec<(u64, Bytes)>,
+}
+
+impl std::fmt::Debug for Deltas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.folder, self.consumer)?;
+        self.changes.iter().try_for_each(|(index, bytes)| write!(f, " {index} ({} bytes)", bytes.len()))
+    }
 }
 
 /// A store that somebody else used after the journal was written: nothing was replayed over it.

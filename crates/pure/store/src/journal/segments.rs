@@ -51,18 +51,23 @@ pub(super) struct Segments {
     next_len: u64,
 }
 
+fn zero(files: &dyn Files, handle: Handle, from: u64, to: u64) -> Result<(), DiskError> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = from;
+    while at < to {
+        let part = usize::try_from(to - at).unwrap_or(zeros.len()).min(zeros.len());
+        files.write_at(handle, at, &zeros[..part])?;
+        at += part as u64;
+    }
+    Ok(())
+}
+
 fn create(files: &dyn Files, path: &str, len: u64) -> Result<Handle, DiskError> {
     let handle = files.open(path, Mode::Create)?;
     let fill = || {
         files.allocate(handle, len)?;
         // Reserved space that was never written costs a metadata update with the first write of each part.
-        let zeros = vec![0; 1 << 20];
-        let mut at = 0;
-        while at < len {
-            let part = usize::try_from(len - at).unwrap_or(zeros.len()).min(zeros.len());
-            files.write_at(handle, at, &zeros[..part])?;
-            at += part as u64;
-        }
+        zero(files, handle, 0, len)?;
         files.sync(handle)?;
         files.sync_folder(JOURNAL)
     };
@@ -246,15 +251,13 @@ impl Segments {
     pub(super) fn free_oldest(&mut self) -> Result<Vec<u64>, DiskError> {
         let Some(segment) = self.closed.front() else { return Ok(Vec::new()) };
         if self.settings.flaw != Some(Flaw::KeepHeaderOfFreed) {
-            let zeros = vec![0; 1 << 20];
-            let end = if segment.wipe { segment.at } else { SECTOR as u64 };
-            let mut at = 0;
-            while at < end {
-                let part = usize::try_from(end - at).unwrap_or(zeros.len()).min(zeros.len());
-                self.files.write_at(segment.handle, at, &zeros[..part])?;
-                at += part as u64;
-            }
+            // First the header alone: half wiped under a header that holds, it would look damaged.
+            self.files.write_at(segment.handle, 0, &[0; SECTOR])?;
             self.files.sync(segment.handle)?;
+            if segment.wipe {
+                zero(&*self.files, segment.handle, SECTOR as u64, segment.at)?;
+                self.files.sync(segment.handle)?;
+            }
         }
         let Some(segment) = self.closed.pop_front() else { return Ok(Vec::new()) };
         let free = Free { path: segment.path, handle: segment.handle, len: segment.header.len };
