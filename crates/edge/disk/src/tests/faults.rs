@@ -1,0 +1,226 @@
+//! A disk over files that fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use midge_store::journal::{self, PlainRecords};
+use midge_store::port::{Fault, Lane, Name, Op, Outcome, Promise, Submission, Ticket};
+
+use super::injecting::{Injecting, Rule};
+use super::{Owner, Place, done, failed, write};
+use crate::{Disk, Settings, Submitted};
+
+fn small() -> Settings {
+    let journal =
+        journal::Settings { first_segment_len: 1 << 20, segment_len: 1 << 20, ..Default::default() };
+    Settings { journal, probe_short: Duration::from_millis(2), ..Settings::default() }
+}
+
+fn start(place: &Place) -> (Arc<Injecting>, Disk) {
+    let files = Injecting::new(place);
+    let none = Arc::new(Vec::new);
+    let disk = Disk::over(&place.0, files.clone(), none, small(), &PlainRecords).unwrap().0;
+    (files, disk)
+}
+
+fn once(call: &'static str, path: &'static str, fault: Fault) -> Rule {
+    Rule { call, path, after: 0, times: 1, fault }
+}
+
+#[test]
+fn a_sync_that_fails_fails_what_waited_for_it_and_only_that() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (hit, hit_lane) = Owner::new(&disk, "S");
+    let (spared, spared_lane) = Owner::new(&disk, "T");
+    done(hit.run(&disk, hit_lane, write(1, 0, b"one", Promise::Durable)));
+    done(spared.run(&disk, spared_lane, write(1, 0, b"one", Promise::Durable)));
+    files.rule(once("sync", ".midge/journal/", Fault::Device));
+    let error = failed(hit.run(&disk, hit_lane, write(1, 3, b"two", Promise::Durable)));
+    assert_eq!((error.fault, error.call), (Fault::Device, "sync"));
+    let error = failed(hit.run(&disk, hit_lane, write(1, 6, b"three", Promise::Cached)));
+    assert_eq!(error.fault, Fault::Device, "refused until the store has seen the failure");
+    done(spared.run(&disk, spared_lane, write(1, 3, b"two", Promise::Durable)));
+    done(hit.run(&disk, hit_lane, Op::Resume));
+    done(hit.run(&disk, hit_lane, write(1, 3, b"2wo", Promise::Durable)));
+    assert_eq!(disk.metrics().failures.get(), 2);
+    drop((disk, files));
+    let disk = place.open(small());
+    assert_eq!(std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), b"one2wo");
+    assert_eq!(std::fs::read(place.0.join("T/msgs/1.blk")).unwrap(), b"onetwo");
+    disk.close().unwrap();
+}
+
+#[test]
+fn a_torn_frame_is_refused_and_the_next_segment_serves() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    files.rule(once("write", ".midge/journal/", Fault::Device));
+    failed(owner.run(&disk, lane, write(1, 0, b"lost", Promise::Durable)));
+    done(owner.run(&disk, lane, Op::Resume));
+    done(owner.run(&disk, lane, write(1, 0, b"kept", Promise::Durable)));
+    assert!(files.is_stable(b"kept") && !files.is_stable(b"lost"));
+    disk.close().unwrap();
+    assert_eq!(std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), b"kept");
+}
+
+#[test]
+fn a_file_that_cannot_be_synced_at_a_checkpoint_is_written_again() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    done(owner.run(&disk, lane, write(1, 0, b"x", Promise::Durable)));
+    files.rule(once("sync", "S/msgs/1.blk", Fault::Device));
+    assert_eq!(failed(owner.run(&disk, lane, Op::Checkpoint)).fault, Fault::Device);
+    done(owner.run(&disk, lane, Op::Resume));
+    done(owner.run(&disk, lane, Op::Checkpoint));
+    done(owner.run(&disk, lane, write(1, 1, b"y", Promise::Durable)));
+    disk.close().unwrap();
+    assert_eq!(std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), b"xy");
+}
+
+#[test]
+fn a_full_file_system_is_told_and_so_is_its_end() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    let (calm, calm_lane) = Owner::new(&disk, "T");
+    done(calm.run(&disk, calm_lane, write(1, 0, b"x", Promise::Durable)));
+    files.set_free(0);
+    files.rule(Rule { call: "write", path: "S/msgs/", after: 0, times: usize::MAX, fault: Fault::Full });
+    assert_eq!(failed(owner.run(&disk, lane, write(1, 0, b"full", Promise::Durable))).fault, Fault::Full);
+    assert_eq!(failed(owner.run(&disk, lane, Op::Checkpoint)).fault, Fault::Full);
+    done(calm.run(&disk, calm_lane, write(1, 1, b"y", Promise::Durable)));
+    super::until("there is none", || disk.space() == 0);
+    assert_eq!(owner.got.lock().spaces, 0);
+    files.forgive();
+    files.set_free(u64::MAX);
+    owner.wait("space", |got| (got.spaces > 0).then_some(()));
+    done(owner.run(&disk, lane, Op::Resume));
+    done(owner.run(&disk, lane, write(1, 0, b"done", Promise::Durable)));
+    assert_eq!(calm.got.lock().spaces, 0, "nothing of it had failed");
+    disk.close().unwrap();
+    assert_eq!(std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), b"done");
+}
+
+#[test]
+fn without_space_for_segments_the_old_ones_are_used_again() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    files.rule(Rule { call: "allocate", path: "", after: 0, times: usize::MAX, fault: Fault::Full });
+    files.rule(Rule { call: "create", path: ".midge/", after: 0, times: usize::MAX, fault: Fault::Full });
+    let bytes = vec![7; 100_000];
+    for n in 0..100 {
+        done(owner.run(&disk, lane, write(1, n * 100_000, &bytes, Promise::Durable)));
+    }
+    done(owner.run(&disk, lane, Op::Remove { files: vec![Name::Block(1)], promise: Promise::Durable }));
+    disk.close().unwrap();
+    assert!(!place.0.join("S/msgs/1.blk").exists());
+}
+
+#[test]
+fn a_start_without_space_says_so_and_harms_nothing() {
+    let place = Place::new();
+    let disk = place.open(small());
+    let (owner, lane) = Owner::new(&disk, "S");
+    done(owner.run(&disk, lane, write(1, 0, b"kept", Promise::Durable)));
+    drop(disk);
+    let files = Injecting::new(&place);
+    files.rule(once("allocate", "", Fault::Full));
+    let none = Arc::new(Vec::new);
+    let error = Disk::over(&place.0, files, none, small(), &PlainRecords).err().unwrap();
+    assert!(error.to_string().contains("on purpose"), "{error}");
+    std::fs::remove_file(place.0.join("S/msgs/1.blk")).unwrap();
+    place.open(small()).close().unwrap();
+    assert_eq!(std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), b"kept");
+}
+
+#[test]
+fn while_a_sync_takes_long_submissions_gather_and_computations_go_on() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    files.hold_syncs();
+    let first = owner.send(&disk, lane, write(1, 0, b"x", Promise::Durable));
+    super::until("a sync waits", || files.waiting_syncs() == 1);
+    let batches = disk.metrics().batches.get();
+    let tickets: Vec<Ticket> =
+        (1..500).map(|n| owner.send(&disk, lane, write(1, n, b"x", Promise::Durable))).collect();
+    let stage = Op::Stage { file: Name::Path("aside".into()), bytes: Bytes::new() };
+    done(owner.run(&disk, lane, stage));
+    assert!(owner.got.lock().completions.is_empty(), "nothing is promised meanwhile");
+    files.release_syncs();
+    done(owner.end_of(first));
+    tickets.into_iter().for_each(|ticket| done(owner.end_of(ticket)));
+    assert_eq!(disk.metrics().batches.get() - batches, 1, "all that gathered shares one sync");
+}
+
+/// The bytes of an operation, which stand nowhere else.
+fn mark(lane: Lane, ticket: u64) -> [u8; 16] {
+    let mut mark = *b"mark\0\0\0\0\0\0\0\0\0\0\0\0";
+    mark[4..8].copy_from_slice(&lane.0.to_le_bytes());
+    mark[8..].copy_from_slice(&ticket.to_le_bytes());
+    mark
+}
+
+/// One lane: writes, and writes again what failed, until all are done.
+fn persist(files: &Injecting, disk: &Disk, owner: &Owner, lane: Lane, count: u64) -> usize {
+    let (mut at, mut next, mut failures) = (0, 0, 0);
+    while at < count {
+        let many = (count - at).min(1 + next % 7);
+        let batch: Vec<Submission> = (0..many)
+            .map(|n| {
+                let op = write(1, (at + n) * 16, &mark(lane, at + n), Promise::Durable);
+                Submission { lane, ticket: Ticket(next + n), op }
+            })
+            .collect();
+        assert_eq!(disk.submit(&mut { batch }), Submitted::All);
+        let mut good = true;
+        for n in 0..many {
+            match owner.end_of(Ticket(next + n)) {
+                Outcome::Done => {
+                    assert!(good, "what follows a failure was done");
+                    assert!(files.is_stable(&mark(lane, at)), "promised, and not on stable storage");
+                    at += 1;
+                }
+                _ => good = false,
+            }
+        }
+        next += many;
+        if !good {
+            failures += 1;
+            let resume = vec![Submission { lane, ticket: Ticket(next), op: Op::Resume }];
+            assert_eq!(disk.submit(&mut { resume }), Submitted::All);
+            next += 1;
+            done(owner.end_of(Ticket(next - 1)));
+        }
+    }
+    failures
+}
+
+#[test]
+fn nothing_is_promised_whose_sync_failed() {
+    for seed in 0..4 {
+        let place = Place::new();
+        let (files, disk) = start(&place);
+        let owners: Vec<_> = (0..4).map(|n| Owner::new(&disk, &format!("S{n}"))).collect();
+        files.odds(80, seed);
+        let run = |(owner, lane): &(Arc<Owner>, Lane)| persist(&files, &disk, owner, *lane, 60);
+        let failures: usize = std::thread::scope(|scope| {
+            let running: Vec<_> = owners.iter().map(|one| scope.spawn(move || run(one))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(files.failed_syncs() > 0 && failures > 0, "no sync failed");
+        files.forgive();
+        drop(disk);
+        drop(files);
+        place.open(small()).close().unwrap();
+        for (n, (_, lane)) in owners.iter().enumerate() {
+            let wanted: Vec<u8> = (0..60).flat_map(|ticket| mark(*lane, ticket)).collect();
+            assert_eq!(std::fs::read(place.0.join(format!("S{n}/msgs/1.blk"))).unwrap(), wanted);
+        }
+    }
+}
