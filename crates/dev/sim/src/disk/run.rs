@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use midge_store::journal::{Committer, Event as DiskEvent, Finished, Flaw, Job, Report, Settings};
-use midge_store::port::{Completion, Fault, Files, Lane, Name, Op, Outcome, Promise, Submission, Ticket};
+use midge_store::port::{
+    Completion, DiskError, Fault, Files, Lane, Mode, Name, Op, Outcome, Promise, Submission, Ticket,
+};
 
-use super::model::{ConsumerLog, FileLog, Level, StoreLog};
+use super::model::{ConsumerLog, FileLog, Level};
 use super::script::{META, Open, SUM, SimRecords, Store, number_of, record, whole};
 use super::{Faults, Odds, SimFiles};
 use crate::draw::Draw;
@@ -41,6 +43,47 @@ fn judged(mut world: World) -> Verdict {
     Verdict { failure, seen: world.seen, log: world.log.unwrap_or_default() }
 }
 
+/// What another server left behind.
+struct Visit {
+    folder: String,
+    block: String,
+    content: Vec<u8>,
+    /// Where in the content its own records begin.
+    from: usize,
+    /// Its `msgs/index.db`, if it lived long enough to write one.
+    index: Option<String>,
+}
+
+const INDEX: &[u8] = b"somebody else's index";
+
+impl Visit {
+    fn write(&self, files: &SimFiles) -> Result<(), DiskError> {
+        let contents = [(Some(&self.block), &*self.content), (self.index.as_ref(), INDEX)];
+        for (path, content) in contents.into_iter().filter_map(|(path, content)| Some((path?, content))) {
+            let file = files.open(path, Mode::Create)?;
+            files.set_len(file, 0)?;
+            files.write_at(file, 0, content)?;
+            files.sync(file)?;
+            files.close(file);
+            files.sync_folder(path.rsplit_once('/').map_or("", |(folder, _)| folder))?;
+        }
+        Ok(())
+    }
+
+    /// Nothing of it is gone. Without an index of it, a record that was erased for good may be erased in the part that was there before.
+    fn check(&self, files: &SimFiles, told: bool) -> Result<(), String> {
+        let content = files.peek(&self.block).unwrap_or_default();
+        let from = if told { 0 } else { self.from };
+        if content.len() != self.content.len() || content[from..] != self.content[from..] {
+            return Err(format!("what somebody else wrote was changed, noticed: {told}"));
+        }
+        match &self.index {
+            Some(path) if files.peek(path).as_deref() != Some(INDEX) => Err("their index was changed".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 struct World {
     draw: Draw,
     files: Arc<SimFiles>,
@@ -52,6 +95,7 @@ struct World {
     ticket: u64,
     odds: Odds,
     cached: usize,
+    tidy: bool,
     faults: Faults,
     prompt_jobs: usize,
     seen: BTreeMap<&'static str, u64>,
@@ -92,6 +136,7 @@ impl World {
             ticket: 0,
             odds,
             cached: draw.pick(&[0, 20, 60]),
+            tidy: draw.percent(50),
             faults,
             prompt_jobs: draw.pick(&[10, 50, 100]),
             seen: BTreeMap::new(),
@@ -121,7 +166,7 @@ impl World {
     fn run(&mut self) -> Result<(), String> {
         self.recover(Level::Durable)?;
         for n in 0..self.draw.between(1, 4) {
-            self.stores.push(Store::new(format!("$G/streams/S{n}")));
+            self.stores.push(Store::new(format!("$G/streams/S{n}"), self.tidy));
         }
         for _ in 0..self.draw.between(2, 6) {
             self.register_all()?;
@@ -163,21 +208,17 @@ impl World {
             self.files.kill();
         }
         self.note(|| if power { "power cut".into() } else { "kill".into() });
-        let foreign = self.visit();
-        let before: Vec<_> = foreign.iter().map(|(path, _)| self.files.peek(path)).collect();
+        let visit = self.visit();
         let level = if power { Level::Durable } else { Level::Cached };
         let report = self.recover(level)?;
-        for ((path, folder), before) in foreign.iter().zip(before) {
-            if self.files.peek(path) != before {
-                return Err(format!("{path}: what somebody else wrote was changed: {:?}", report.foreign));
-            }
-            let store = self.stores.iter_mut().find(|s| s.folder == *folder);
-            if let Some(store) = store {
-                store.log = StoreLog::default();
-                store.log.deleted = Some((0, Level::Open));
+        if let Some(visit) = &visit {
+            let told = report.foreign.iter().any(|f| f.folder == visit.folder);
+            visit.check(&self.files, told).map_err(|e| format!("{}: {e}", visit.folder))?;
+            if told {
+                self.saw("visits that were noticed");
             }
         }
-        let stranger = |f: &str| foreign.iter().any(|(_, folder)| folder == f);
+        let stranger = |f: &str| visit.as_ref().is_some_and(|visit| visit.folder == f);
         if let Some(wrong) = report.foreign.iter().find(|f| !stranger(&f.folder)) {
             return Err(format!("{} was taken for somebody else's: {}", wrong.folder, wrong.cause));
         }
@@ -204,45 +245,31 @@ impl World {
         Ok(())
     }
 
-    /// Somebody else's server opens some directories after the stop: it cuts blocks at the first bad record and goes on from there.
-    fn visit(&mut self) -> Vec<(String, String)> {
-        let mut changed = Vec::new();
-        if !self.draw.percent(15) || self.stores.is_empty() {
-            return changed;
+    /// Somebody else's server opens some directories after the stop: it cuts blocks at the first bad record and goes on from there. Only where stores write
+    /// whole records: without them, nobody could tell.
+    fn visit(&mut self) -> Option<Visit> {
+        if !self.tidy || !self.draw.percent(30) || self.stores.is_empty() {
+            return None;
         }
         let at = self.draw.below(self.stores.len());
         let folder = self.stores[at].folder.clone();
-        let Some((&block, _)) = self.stores[at].blocks.last_key_value() else { return changed };
-        let path = format!("{folder}/msgs/{block}.blk");
-        let Some(mut content) = self.files.peek(&path) else { return changed };
-        let mut end = 0;
-        while let Some(len) = whole(&content[end..]) {
-            end += len;
+        let (&number, _) = self.stores[at].blocks.last_key_value()?;
+        let block = format!("{folder}/msgs/{number}.blk");
+        let mut content = self.files.peek(&block)?;
+        let mut from = 0;
+        while let Some(len) = whole(&content[from..]) {
+            from += len;
         }
-        content.truncate(end);
-        for _ in 0..3 {
+        content.truncate(from);
+        for _ in 0..self.draw.between(1, 6) {
             record(&mut content, 0xf00d_0000_0000 + self.draw.bits() % 1000, 20);
         }
-        let write = |path: &str, content: &[u8]| {
-            let file = self.files.open(path, midge_store::port::Mode::Create)?;
-            self.files.set_len(file, 0)?;
-            self.files.write_at(file, 0, content)?;
-            self.files.sync(file)?;
-            self.files.close(file);
-            self.files.sync_folder(path.rsplit_once('/').map_or("", |(folder, _)| folder))
-        };
-        if write(&path, &content).is_ok() {
-            changed.push((path, folder.clone()));
-        }
-        if self.draw.percent(50) {
-            let index = format!("{folder}/msgs/index.db");
-            if write(&index, b"somebody else's index").is_ok() {
-                changed.push((index, folder));
-            }
-        }
+        let index = self.draw.percent(50).then(|| format!("{folder}/msgs/index.db"));
+        let visit = Visit { folder, block, content, from, index };
+        visit.write(&self.files).ok()?;
         self.saw("visits of another server");
-        self.note(|| format!("another server wrote {changed:?}"));
-        changed
+        self.note(|| format!("another server wrote {} from {from} on, and {:?}", visit.block, visit.index));
+        Some(visit)
     }
 
     /// Opens the directory, with crashes in between.
@@ -282,7 +309,7 @@ impl World {
         for at in 0..self.stores.len() {
             let folder = self.stores[at].folder.clone();
             if stranger(&folder) {
-                let fresh = Store::new(format!("{folder}x"));
+                let fresh = Store::new(format!("{folder}x"), self.tidy);
                 self.stores[at] = fresh;
                 continue;
             }
@@ -309,15 +336,14 @@ impl World {
     fn look_at_files(&mut self, at: usize, level: Level) -> Result<(), String> {
         let store = &mut self.stores[at];
         store.blocks.clear();
-        let mut pair = Vec::new();
+        let (mut pair, mut blocks) = (Vec::new(), Vec::new());
         for (name, log) in &mut store.log.files {
             let path = format!("{}/{name}", store.folder);
             let actual = self.files.peek(&path);
             let pieces = matches!(name, Name::Block(_));
             log.check(actual.as_deref(), level, pieces).map_err(|e| format!("{path} {e}"))?;
             if let (Name::Block(block), Some(content)) = (name, &actual) {
-                store.blocks.insert(*block, content.len() as u64);
-                store.next_block = store.next_block.max(*block + 1);
+                blocks.push((*block, content.clone()));
             }
             if let Name::Path(path) = name
                 && (**path == *META || **path == *SUM)
@@ -326,6 +352,7 @@ impl World {
             }
             if level == Level::Durable { *log = FileLog::found(actual, level) } else { log.look(actual) }
         }
+        blocks.iter().for_each(|(block, content)| store.found(*block, content));
         if pair.windows(2).any(|two| two[0] != two[1]) {
             return Err(format!("{}: {META} and {SUM} are of different operations: {pair:?}", store.folder));
         }

@@ -1,8 +1,10 @@
 //! Bringing files to what an image says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::image::{Base, FileImage, LaneImage};
+use super::image::{Base, FileImage, LaneImage, Trash};
+use super::record::Fingerprint;
 use super::replay::Records;
 use super::scan::read_segment;
 use super::{STAGED, TRASH, parent};
@@ -47,14 +49,15 @@ fn read(files: &dyn Files, handle: Handle, offset: u64, len: u64) -> Result<Vec<
 pub(super) fn foreign(
     files: &dyn Files,
     folder: &str,
-    lane: &LaneImage<'_>,
+    accept: &[Option<Fingerprint>],
+    images: &BTreeMap<Name, FileImage<'_>>,
     records: &dyn Records,
 ) -> Result<Option<String>, DiskError> {
     let standing = super::committer::fingerprint(files, &format!("{folder}/{}", super::INDEX));
-    if !lane.files.is_empty() && !lane.accept.contains(&standing) {
+    if !accept.contains(&standing) {
         return Ok(Some("msgs/index.db is another than at the last use".into()));
     }
-    for (name, image) in &lane.files {
+    for (name, image) in images {
         let (Name::Block(block), Base::Keep) = (name, image.base) else { continue };
         if let Some(cause) = foreign_block(files, folder, *block, image, records)? {
             return Ok(Some(cause));
@@ -81,14 +84,14 @@ fn foreign_block(
         if len < image.need {
             return Ok(Some(format!("msgs/{block}.blk ends at {len}, and had {} bytes", image.need)));
         }
-        for (offset, piece) in image.pieces.iter().filter(|(_, piece)| !piece.overwrite) {
+        for (offset, piece) in &image.pieces {
             let standing = read(files, handle, *offset, piece.bytes.len() as u64)?;
             if standing.is_empty() || piece.bytes.starts_with(&standing) {
                 continue;
             }
             let standing =
                 read(files, handle, *offset, (len - offset).min(RECORD_LEN + piece.bytes.len() as u64))?;
-            if records.is_foreign(folder, block, &standing, piece.bytes) {
+            if records.is_foreign(folder, block, &standing, piece.bytes, !piece.overwrite) {
                 return Ok(Some(format!("msgs/{block}.blk has another record at {offset}")));
             }
         }
@@ -99,25 +102,29 @@ fn foreign_block(
     result
 }
 
-/// Moves deleted folders out of the way, where that has not happened.
+/// Moves a deleted folder out of the way.
 pub(super) fn trash(
     files: &dyn Files,
     folder: &str,
-    lane: &LaneImage<'_>,
+    trash: &Trash<'_>,
     touched: &mut Touched,
 ) -> Result<(), DiskError> {
-    for (part, number) in &lane.trash {
-        let path = if part.is_empty() { folder.to_string() } else { format!("{folder}/{part}") };
-        let target = format!("{TRASH}/{number}");
-        if !exists(files, &target)? && exists(files, &path)? {
-            files.rename(&path, &target)?;
-            touched.removed += 1;
-            // On stable storage before anything is created again under the old name.
-            files.sync_folder(TRASH)?;
-            files.sync_folder(parent(&path))?;
-        }
-    }
-    Ok(())
+    let path = path_of(folder, trash);
+    files.rename(&path, &format!("{TRASH}/{}", trash.number))?;
+    touched.removed += 1;
+    // On stable storage before anything is created again under the old name.
+    files.sync_folder(TRASH)?;
+    files.sync_folder(parent(&path))
+}
+
+/// Whether the folder is still in its place.
+pub(super) fn is_left(files: &dyn Files, folder: &str, trash: &Trash<'_>) -> Result<bool, DiskError> {
+    let target = format!("{TRASH}/{}", trash.number);
+    Ok(!exists(files, &target)? && exists(files, &path_of(folder, trash))?)
+}
+
+fn path_of(folder: &str, trash: &Trash<'_>) -> String {
+    if trash.folder.is_empty() { folder.to_string() } else { format!("{folder}/{}", trash.folder) }
 }
 
 /// Brings the files of a store to what the journal says. With `cautious`, nothing is removed.

@@ -1,6 +1,7 @@
 //! Checkpoints: syncs that run elsewhere, and what follows when they are done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::committer::{Committer, Event};
 use super::image::Image;
@@ -14,7 +15,7 @@ use crate::port::{Completion, DiskError, Fault, Files, Lane, Mode, Outcome, Tick
 #[derive(Debug)]
 pub struct Job {
     id: u64,
-    files: Vec<Arc<str>>,
+    files: Arc<[Sync]>,
     folders: Vec<Arc<str>>,
     trash: Vec<u64>,
 }
@@ -27,9 +28,37 @@ pub struct Finished {
     failed_folders: Vec<(Arc<str>, DiskError)>,
 }
 
+/// The sync of a file in a job. An error is reported to one caller only: so the committer has to know which syncs may have had one.
+#[derive(Debug)]
+struct Sync {
+    path: Arc<str>,
+    state: AtomicU8,
+}
+
+const WAITS: u8 = 0;
+const RUNS: u8 = 1;
+const DONE: u8 = 2;
+const FAILED: u8 = 3;
+
+impl Sync {
+    /// Takes it on: nobody else will do it. The state that forbids it otherwise.
+    fn take(&self) -> Result<(), u8> {
+        self.state.compare_exchange(WAITS, RUNS, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+    }
+
+    fn ended(&self, state: u8) {
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// Whether it may have failed, with the error on its way.
+    fn is_uncertain(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), RUNS | FAILED)
+    }
+}
+
 /// A job that has not come back.
 pub(super) struct Pending {
-    files: Vec<Arc<str>>,
+    files: Arc<[Sync]>,
     waits: Waits,
 }
 
@@ -69,13 +98,37 @@ fn sync_folder(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     }
 }
 
+/// Does what is left of a job's syncs; answers which failed, or may have.
+fn share(files: &dyn Files, syncs: &[Sync]) -> Vec<(Arc<str>, DiskError)> {
+    let mut failed = Vec::new();
+    for sync in syncs {
+        match sync.take() {
+            Ok(()) => {
+                failed.extend(sync_path(files, &sync.path).err().map(|error| (sync.path.clone(), error)));
+                sync.ended(DONE);
+            }
+            Err(DONE) => {}
+            Err(_) => {
+                let (call, path) = ("sync", sync.path.to_string());
+                let text = "the outcome of an earlier sync is not known".into();
+                failed.push((sync.path.clone(), DiskError { fault: Fault::Device, call, path, text }));
+            }
+        }
+    }
+    failed
+}
+
 impl Job {
     /// Does it.
     pub fn run(self, files: &dyn Files) -> Finished {
         let (mut failed, mut failed_folders) = (Vec::new(), Vec::new());
-        for path in self.files {
-            if let Err(error) = sync_path(files, &path) {
-                failed.push((path, error));
+        for sync in self.files.iter().filter(|sync| sync.take().is_ok()) {
+            match sync_path(files, &sync.path) {
+                Ok(()) => sync.ended(DONE),
+                Err(error) => {
+                    sync.ended(FAILED);
+                    failed.push((sync.path.clone(), error));
+                }
             }
         }
         for path in self.folders {
@@ -102,13 +155,16 @@ impl Committer {
         self.next_job += 1;
         let forget = self.settings.flaw == Some(super::Flaw::ForgetFolders);
         let folders = if forget { Vec::new() } else { folders };
+        let sync = |path| Sync { path, state: AtomicU8::new(WAITS) };
+        let files: Arc<[Sync]> = files.into_iter().map(sync).collect();
         self.pending.insert(id, Pending { files: files.clone(), waits });
         self.jobs.push(Job { id, files, folders, trash });
     }
 
-    /// Whether a job that has not come back syncs this file: it may have seen an error that nobody else will.
-    pub(super) fn is_in_job(&self, path: &Arc<str>) -> bool {
-        self.pending.values().any(|pending| pending.files.contains(path))
+    /// Whether a sync of this file may have failed in a job, which has not said so yet: the next sync would be told that all is well.
+    pub(super) fn is_uncertain(&self, path: &Arc<str>) -> bool {
+        let here = |sync: &Sync| sync.path == *path && sync.is_uncertain();
+        self.pending.values().any(|pending| pending.files.iter().any(here))
     }
 
     /// The segment that was closed last is to be checkpointed.
@@ -134,7 +190,7 @@ impl Committer {
             }
         }
         let folders = std::mem::take(&mut self.lanes[lane].folders);
-        let common = |pending: &Pending| pending.files.iter().any(|file| all.contains(file));
+        let common = |pending: &Pending| pending.files.iter().any(|sync| all.contains(&sync.path));
         let mut jobs: Vec<u64> =
             self.pending.iter().filter(|(_, pending)| common(pending)).map(|(id, _)| *id).collect();
         if paths.is_empty() && folders.is_empty() && jobs.is_empty() {
@@ -150,10 +206,6 @@ impl Committer {
     /// Takes the end of a job.
     pub fn finished(&mut self, finished: Finished, done: &mut Vec<Completion>) {
         let Some(pending) = self.pending.remove(&finished.id) else { return };
-        for waiting in self.waiting.iter_mut().filter(|w| w.jobs.contains(&finished.id)) {
-            let own = finished.failed.iter().find(|(path, _)| waiting.files.contains(path));
-            waiting.failed = waiting.failed.take().or(own.map(|(_, error)| error.clone()));
-        }
         match pending.waits {
             Waits::Segment(sequence) => {
                 let at = self.segments.closed.iter().position(|s| s.header.sequence == sequence);
@@ -181,6 +233,13 @@ impl Committer {
             Waits::Nobody => {}
         }
         self.complete_waiting(finished.id, done);
+    }
+
+    /// A checkpoint with this file does not keep its promise.
+    fn fail_waiting(&mut self, path: &Arc<str>, error: &DiskError) {
+        for waiting in self.waiting.iter_mut().filter(|w| w.files.contains(path)) {
+            waiting.failed.get_or_insert_with(|| error.clone());
+        }
     }
 
     /// Checkpoints that waited for this job only are complete.
@@ -241,12 +300,15 @@ impl Committer {
     /// Frees the oldest segment here and now, because no other may be created.
     pub(super) fn reclaim(&mut self) -> Result<(), DiskError> {
         let Some(segment) = self.segments.closed.front() else { return Ok(()) };
-        let mut failed = Vec::new();
-        for path in segment.files.clone() {
-            if let Err(error) = sync_path(&*self.files, &path) {
-                failed.push((path, error));
+        let sequence = segment.header.sequence;
+        let job = self.pending.values().find(|p| matches!(p.waits, Waits::Segment(s) if s == sequence));
+        let failed = match job {
+            Some(job) => share(&*self.files, &job.files),
+            None => {
+                let sync = |path: &Arc<str>| Some((path.clone(), sync_path(&*self.files, path).err()?));
+                segment.files.iter().filter_map(sync).collect()
             }
-        }
+        };
         for path in segment.folders.clone() {
             self.sync_folder(&path)?;
         }
@@ -361,6 +423,7 @@ impl Committer {
             let state = self.table.get_mut(id);
             if std::mem::take(&mut state.cached) {
                 self.lanes[state.lane as usize].refused = Some(error.clone());
+                self.fail_waiting(path, &error);
             }
         }
         // What the journal does not speak of was only cached, and is gone as far as the device is concerned: the owner is told.
@@ -377,6 +440,7 @@ impl Committer {
                     self.table.get_mut(id).suspect = true;
                     self.lanes[lane].refused = Some(again.clone());
                 }
+                self.fail_waiting(path, &again);
                 self.events.push(Event::Stuck(again));
                 false
             }

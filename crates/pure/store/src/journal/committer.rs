@@ -289,7 +289,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Ends a lane: everything is in its own files, on stable storage, and the journal speaks of none of them any more. Deltas stay.
+    /// Ends a lane: everything is in its own files, on stable storage, and the journal speaks of none of them any more. Deltas stay. Refused as busy while
+    /// a [`Job`] that has not come back may have lost something of the lane.
     pub fn release(&mut self, lane: Lane) -> Result<(), DiskError> {
         let index = lane.0 as usize;
         let state = self.lanes.get(index).filter(|l| l.standing == Standing::Open);
@@ -301,6 +302,11 @@ impl Committer {
         let oldest = self.segments.oldest();
         for id in &ids {
             self.settle(*id)?;
+            if self.table.get(*id).cached {
+                let path = self.table.get(*id).path.to_string();
+                let text = "the outcome of an earlier sync is not known".into();
+                return Err(DiskError { fault: Fault::Busy, call: "release", path, text });
+            }
             if self.table.get(*id).is_live(oldest) {
                 let need = 2 * limits::NAME_LEN + 64;
                 if !self.segments.fits(self.round.body() + need) {
@@ -449,6 +455,7 @@ impl Committer {
         if removed {
             self.sync_folder(parent(&path))?;
         }
+        let uncertain = self.is_uncertain(&path);
         // One that was to be removed and could not be still holds what only the journal has, too.
         if state.unsynced || live {
             let opened = match state.handle {
@@ -460,7 +467,8 @@ impl Committer {
                 },
             };
             if let Some(handle) = opened {
-                let again = if self.is_in_job(&path) { self.rewrite(&path) } else { Ok(()) };
+                let doubtful = uncertain || self.table.get(id).suspect;
+                let again = if doubtful { self.rewrite(&path) } else { Ok(()) };
                 let synced = again.and_then(|()| self.files.sync(handle));
                 if self.table.get(id).handle.is_none() {
                     self.files.close(handle);
@@ -473,7 +481,9 @@ impl Committer {
             self.name_file(id)?;
         }
         let state = self.table.get_mut(id);
-        (state.unsynced, state.cached) = (false, false);
+        (state.unsynced, state.suspect) = (false, false);
+        // What only was cached cannot be written again: when the job comes back, its owner is told.
+        state.cached &= uncertain;
         Ok(())
     }
 

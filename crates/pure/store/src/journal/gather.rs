@@ -172,7 +172,8 @@ impl Committer {
             return Err(error);
         }
         self.name_file(id)?;
-        self.table.get_mut(id).cached = false;
+        let uncertain = self.is_uncertain(&self.table.get(id).path);
+        self.table.get_mut(id).cached = uncertain;
         Ok(())
     }
 

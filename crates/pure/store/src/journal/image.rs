@@ -78,14 +78,23 @@ impl<'a> FileImage<'a> {
     }
 }
 
+/// A folder on its way into the trash, with what was said of it before: if that has not happened, somebody else may have used it.
+pub(super) struct Trash<'a> {
+    /// Relative to the lane; empty for all of it.
+    pub(super) folder: Arc<str>,
+    pub(super) number: u64,
+    pub(super) accept: Vec<Option<Fingerprint>>,
+    pub(super) files: BTreeMap<Name, FileImage<'a>>,
+}
+
 /// A store.
 #[derive(Default)]
 pub(super) struct LaneImage<'a> {
     /// What `msgs/index.db` may be, if nobody else wrote it.
     pub(super) accept: Vec<Option<Fingerprint>>,
     pub(super) files: BTreeMap<Name, FileImage<'a>>,
-    /// Folders that go into the trash before anything else, with their numbers there.
-    pub(super) trash: Vec<(Arc<str>, u64)>,
+    /// Folders that go into the trash before anything else.
+    pub(super) trash: Vec<Trash<'a>>,
     /// By consumer and number.
     pub(super) deltas: BTreeMap<Arc<str>, BTreeMap<u64, &'a [u8]>>,
 }
@@ -158,14 +167,19 @@ impl<'a> Image<'a> {
             }
             Record::Trash { folder, number } => {
                 self.number = self.number.max(number);
-                lane.files.retain(|name, _| !under(name, &folder));
+                let accept = lane.accept.clone();
+                let files = lane.files.extract_if(.., |name, _| under(name, &folder)).collect();
                 lane.deltas.retain(|consumer, _| {
                     !under(&Name::Path(format!("obs/{consumer}/o.dat").into()), &folder)
                 });
                 if under(&Name::Path(INDEX.into()), &folder) {
                     lane.accept.push(None);
                 }
-                lane.trash.push((folder, number));
+                if folder.is_empty() {
+                    // What was in it goes with it.
+                    lane.trash.retain(|earlier| earlier.folder.is_empty());
+                }
+                lane.trash.push(Trash { folder, number, accept, files });
             }
             Record::Rename(files) => {
                 for (name, number) in files {

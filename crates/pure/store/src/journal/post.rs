@@ -105,7 +105,7 @@ impl Committer {
                 self.name_file(*id)?;
                 let state = self.table.get_mut(*id);
                 state.settled();
-                (state.end, state.unsynced, state.cached) = (*len, false, false);
+                (state.end, state.unsynced) = (*len, false);
                 Ok(())
             }
             Act::Settled { id } => {

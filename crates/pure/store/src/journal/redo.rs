@@ -22,7 +22,11 @@ impl Committer {
         ids.iter().for_each(|id| self.close_file(*id));
         if let Some(told) = image.lanes.get(&folder) {
             let mut touched = Touched::default();
-            apply::trash(&*self.files, &folder, told, &mut touched)?;
+            for trash in &told.trash {
+                if apply::is_left(&*self.files, &folder, trash)? {
+                    apply::trash(&*self.files, &folder, trash, &mut touched)?;
+                }
+            }
             if apply::exists(&*self.files, &folder)? {
                 apply::apply(&*self.files, &folder, told, false, &mut touched)?;
                 apply::sync(&*self.files, &mut touched)?;

@@ -16,11 +16,13 @@ use crate::port::{DiskError, Fault, Files};
 
 /// Tells records of a store from each other, for the question whether somebody else wrote a file.
 pub trait Records {
-    /// Whether a whole, valid record begins in `standing`, before the end of `ours`, that `ours` does not have there (a part of it at the end of `ours` does).
-    /// Both start where the journal wrote into block `block` of the store in `folder`, on new ground: what stands there is `ours`, in part, or zeros, unless
-    /// somebody else cut the file before it, at a record that seemed broken, and went on from there; so records need not begin where `ours` do.
-    /// `standing` reaches to the end of the file, or 32 MiB further than `ours`.
-    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool;
+    /// Whether somebody else's record begins in `standing`, before the end of `ours`. Both start where the journal wrote into block `block` of the store in
+    /// `folder`; `standing` reaches to the end of the file, or 32 MiB further than `ours`.
+    ///
+    /// - On new ground stands what is `ours`, in part, or zeros, unless somebody cut the file before it, at a record that seemed broken, and went on from
+    ///   there, so that records need not begin where `ours` do: a whole, valid record that `ours` does not have in that place is somebody else's.
+    /// - On other ground an earlier record of ours may stand, of the same sequence and length as the one that erases it: another one is somebody else's.
+    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8], new_ground: bool) -> bool;
 }
 
 /// Records that are neither compressed nor encrypted, with the stream named like its folder.
@@ -28,24 +30,38 @@ pub trait Records {
 pub struct PlainRecords;
 
 impl Records for PlainRecords {
-    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8]) -> bool {
+    fn is_foreign(&self, folder: &str, block: u32, standing: &[u8], ours: &[u8], new_ground: bool) -> bool {
         let stream = folder.rsplit('/').next().unwrap_or(folder);
         let key = RecordKey::new(stream, block);
         // Bytes in which every fourth looks like a length are not hashed from each of them.
-        let mut budget = 16 * standing.len();
-        is_foreign(standing, ours, |bytes| {
-            let (len, valid) = whole(&key, bytes, budget)?;
+        let mut budget = 16 * standing.len() + ours.len();
+        is_foreign(standing, ours, new_ground, |bytes| {
+            let (seq, len, valid) = whole(&key, bytes, budget)?;
             budget -= len;
-            valid.then_some(len)
+            valid.then_some((seq, len))
         })
     }
 }
 
-/// The rule of [`Records::is_foreign`] for records that can be told at any place: `whole` gives the length of the valid record that starts there.
-pub fn is_foreign(standing: &[u8], ours: &[u8], mut whole: impl FnMut(&[u8]) -> Option<usize>) -> bool {
+/// The rule of [`Records::is_foreign`] for records that can be told at any place: `whole` gives the sequence and the length of the valid record that starts
+/// there.
+pub fn is_foreign(
+    standing: &[u8],
+    ours: &[u8],
+    new_ground: bool,
+    mut whole: impl FnMut(&[u8]) -> Option<(u64, usize)>,
+) -> bool {
     let mut at = 0;
     while at < ours.len().min(standing.len()) {
-        let Some(len) = whole(&standing[at..]) else {
+        if !new_ground {
+            let Some(own) = whole(&ours[at..]) else { return false };
+            if whole(&standing[at..]).is_some_and(|other| other != own) {
+                return true;
+            }
+            at += own.1;
+            continue;
+        }
+        let Some((_, len)) = whole(&standing[at..]) else {
             at += 1;
             continue;
         };
@@ -58,10 +74,10 @@ pub fn is_foreign(standing: &[u8], ours: &[u8], mut whole: impl FnMut(&[u8]) -> 
     false
 }
 
-/// The length of the record that seems to start here, and whether it is valid; none when it is longer than `most`.
-fn whole(key: &RecordKey, bytes: &[u8], most: usize) -> Option<(usize, bool)> {
+/// The sequence and length of the record that seems to start here, and whether it is valid; none when it is longer than `most`.
+fn whole(key: &RecordKey, bytes: &[u8], most: usize) -> Option<(u64, usize, bool)> {
     let record = crate::format::record::decode(bytes.get(..bytes.len().min(MAX_LEN))?).ok()?;
-    (record.len() <= most).then(|| (record.len(), record.verify(key)))
+    (record.len() <= most).then(|| (record.seq, record.len(), record.verify(key)))
 }
 
 /// What a replay leaves to whoever begins the next journal.
@@ -129,22 +145,31 @@ fn replay_lane(
     touched: &mut Touched,
     report: &mut Report,
 ) -> Result<(), DiskError> {
-    if !cautious {
-        apply::trash(files, folder, lane, touched)?;
-    }
-    match files.list(folder) {
-        Ok(_) => {}
-        Err(error) if error.fault == Fault::Absent => {
-            report.gone.push(folder.to_string());
-            return Ok(());
+    let check = flaw != Some(Flaw::ReplayOverForeign);
+    for trash in lane.trash.iter().filter(|trash| !cautious && trash.folder.is_empty()) {
+        if apply::is_left(files, folder, trash)? {
+            let cause = apply::foreign(files, folder, &trash.accept, &trash.files, records)?;
+            if let Some(cause) = cause.filter(|_| check) {
+                report.foreign.push(Foreign { folder: folder.to_string(), cause });
+                return Ok(());
+            }
+            apply::trash(files, folder, trash, touched)?;
         }
-        Err(error) => return Err(error),
     }
-    if flaw != Some(Flaw::ReplayOverForeign)
-        && let Some(cause) = apply::foreign(files, folder, lane, records)?
-    {
+    if !apply::exists(files, folder)? {
+        report.gone.push(folder.to_string());
+        return Ok(());
+    }
+    let has_say = !lane.files.is_empty() || !lane.trash.is_empty();
+    let cause = if check && has_say { apply::foreign(files, folder, &lane.accept, &lane.files, records)? } else { None };
+    if let Some(cause) = cause {
         report.foreign.push(Foreign { folder: folder.to_string(), cause });
         return Ok(());
+    }
+    for trash in lane.trash.iter().filter(|trash| !cautious && !trash.folder.is_empty()) {
+        if apply::is_left(files, folder, trash)? {
+            apply::trash(files, folder, trash, touched)?;
+        }
     }
     apply::apply(files, folder, lane, cautious, touched)?;
     for (consumer, changes) in &lane.deltas {

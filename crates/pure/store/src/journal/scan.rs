@@ -123,7 +123,7 @@ pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
         if let Some((header, _)) = SegmentHeader::decode(&bytes, &hashes) {
             found.sequence = found.sequence.max(header.sequence);
             read.push(Read { path, header, bytes, limit: 0 });
-        } else if bytes.get(..SEGMENT_HEAD).is_some_and(|head| head.iter().any(|b| *b != 0)) {
+        } else if bytes.get(..SEGMENT_HEAD).is_some_and(|head| !is_torn(head)) {
             let cause = "the header of the segment cannot be read".into();
             found.damage.push(Damage { segment: path.to_string(), position: 0, cause });
         }
@@ -133,6 +133,11 @@ pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
     read.retain(|r| r.header.sequence >= live_from);
     judge(&mut found, read, &hashes);
     Ok(found)
+}
+
+/// Whether the header may have been on its way from zeros, or to them: nothing was promised under it then.
+fn is_torn(head: &[u8]) -> bool {
+    head.first() == Some(&0) || head.last() == Some(&0)
 }
 
 fn judge(found: &mut Found, read: Vec<Read>, hashes: &Hashes) {

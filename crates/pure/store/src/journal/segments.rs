@@ -285,18 +285,12 @@ impl Segments {
 
     /// Has the journal say nothing any more, so that its segments can be removed in any order.
     pub(super) fn void(&mut self) -> Result<(), DiskError> {
-        let sequence = self.sequence() + 1;
-        // A sequence that no frame has: those that are there are void with the old header.
-        let header = SegmentHeader {
-            sequence,
-            live_from: sequence,
-            previous: 0,
-            previous_frames: 0,
-            ..self.current.header
-        };
-        let (bytes, _) = header.encode(&self.hashes);
-        self.files.write_at(self.current.handle, 0, &bytes)?;
-        self.files.sync(self.current.handle)
+        // From the oldest on: what is left after a crash is a journal of which the beginning is free.
+        for segment in self.closed.iter().chain([&self.current]) {
+            self.files.write_at(segment.handle, 0, &[0; SECTOR])?;
+            self.files.sync(segment.handle)?;
+        }
+        Ok(())
     }
 
     /// Closes all files.
