@@ -135,6 +135,8 @@ impl FileLog {
         let anew =
             |s: &Step| s.level == Level::Durable && matches!(s.change, Change::Whole(_) | Change::Remove);
         let doubtful = self.steps.iter().rev().take_while(|s| !anew(s)).any(|s| s.doubtful);
+        // They are another process's now.
+        self.steps.iter_mut().for_each(|step| step.ticket = 0);
         // What was promised is in it; the rest may be, in part, on stable storage.
         self.steps.push(Step { ticket: 0, level: Level::Cached, change, doubtful });
     }
@@ -144,9 +146,11 @@ impl FileLog {
         self.steps.iter_mut().filter(|s| s.ticket == ticket).for_each(|s| s.level = s.level.max(level));
     }
 
-    /// Everything up to this ticket that was completed is on stable storage.
+    /// Everything up to this ticket that was completed is on stable storage. What an earlier process wrote and was killed over is not: a checkpoint speaks of
+    /// what its lane submitted, and lanes end with the process.
     pub fn settled(&mut self, ticket: u64) {
-        let cached = |s: &&mut Step| s.ticket <= ticket && s.level == Level::Cached && !s.doubtful;
+        let own = |s: &Step| s.ticket > 0 && s.ticket <= ticket;
+        let cached = |s: &&mut Step| own(s) && s.level == Level::Cached && !s.doubtful;
         for step in self.steps.iter_mut().filter(cached) {
             step.level = Level::Durable;
         }

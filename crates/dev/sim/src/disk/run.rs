@@ -235,14 +235,31 @@ impl World {
         let mut results = std::mem::take(&mut self.results);
         results.extend(std::mem::take(&mut self.jobs).into_iter().map(|job| job.run(&*self.files)));
         results.into_iter().for_each(|finished| committer.finished(finished, &mut done));
-        let suspect = !committer.take_events().is_empty();
+        let events = committer.take_events();
+        self.hear(events);
         self.completed(done)?;
         committer.close().map_err(|e| format!("close: {e}"))?;
-        for store in &mut self.stores {
-            let ticket = if suspect { 0 } else { self.ticket };
-            store.log.settled(ticket);
-        }
+        self.stores.iter_mut().for_each(|store| store.log.settled(self.ticket));
         Ok(())
+    }
+
+    /// What an operator is told: a file that the device failed to take may have lost what was only cached.
+    fn hear(&mut self, events: Vec<DiskEvent>) {
+        for event in events {
+            self.note(|| format!("    {event:?}"));
+            let (what, error) = match event {
+                DiskEvent::JournalFailed(error) => ("journal failures", error),
+                DiskEvent::NoSegment(error) => ("no segment", error),
+                DiskEvent::Repaired(error) => ("repairs", error),
+                DiskEvent::Stuck(error) => ("stuck files", error),
+            };
+            self.saw(what);
+            for store in &mut self.stores {
+                let rest = error.path.strip_prefix(&store.folder).and_then(|rest| rest.strip_prefix('/'));
+                let log = store.log.files.iter_mut().find(|(name, _)| rest == Some(&name.to_string()));
+                log.into_iter().for_each(|(_, log)| log.doubt());
+            }
+        }
     }
 
     /// Somebody else's server opens some directories after the stop: it cuts blocks at the first bad record and goes on from there. Only where stores write
@@ -414,15 +431,8 @@ impl World {
                 committer.finished(result, &mut done);
             }
         }
-        for event in committer.take_events() {
-            let what = match event {
-                DiskEvent::JournalFailed(_) => "journal failures",
-                DiskEvent::NoSegment(_) => "no segment",
-                DiskEvent::Repaired(_) => "repairs",
-                DiskEvent::Stuck(_) => "stuck files",
-            };
-            *self.seen.entry(what).or_default() += 1;
-        }
+        let events = committer.take_events();
+        self.hear(events);
         self.completed(done)?;
         self.revive()
     }
