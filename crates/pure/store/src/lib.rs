@@ -6,3 +6,4 @@ pub mod format;
 pub mod journal;
 pub mod port;
 pub mod recover;
+pub mod stream;

@@ -5,7 +5,9 @@
 
 mod backups;
 mod blocks;
+mod disk;
 mod fixtures;
 mod indexes;
 mod recover;
 mod states;
+mod streams;

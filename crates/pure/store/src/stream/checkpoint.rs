@@ -1,0 +1,118 @@
+//! The index of the stream on disk, so that opening it does not read every message.
+
+use midge_stdx::clock::Mono;
+use midge_stdx::entropy::Entropy;
+
+use super::flight::Aside;
+use super::{Filter, Step, Store, ready};
+use crate::format::index_db::{self, BlockEntry, Index, SubjectEntry, Totals};
+use crate::format::names;
+use crate::port::{Name, Op, Promise};
+
+/// Nanoseconds between two indexes.
+const INTERVAL_NS: u64 = 120_000_000_000;
+/// Subjects or deleted sequences above which an index is only written at the end.
+const MANY: u64 = 100_000;
+
+impl Store {
+    /// Writes the index when it is due. Call now and then.
+    pub fn checkpoint(&mut self, now: Mono) {
+        self.now = now;
+        let Some(disk) = &self.disk else { return };
+        let due = disk.dirty && now.0.saturating_sub(disk.index_written.0) >= INTERVAL_NS;
+        if due && self.subjects.len() as u64 <= MANY && self.deleted() <= MANY {
+            let _ = self.write_index(Promise::Cached);
+        }
+    }
+
+    /// Has everything that was submitted put on stable storage, in its own files: what an explicit sync interval asks for.
+    pub fn sync(&mut self) {
+        self.seal();
+        self.submit_aside(Op::Checkpoint, Aside::Sync);
+    }
+
+    /// Writes what a clean stop leaves behind: call until it is ready, then [`Store::close`]. O(subjects + deleted).
+    pub fn stop(&mut self) -> Step<()> {
+        self.seal();
+        if self.failure().is_some() || !self.disk.as_ref().is_some_and(|disk| disk.dirty) {
+            return Step::Ready(());
+        }
+        ready!(self.first_ts_ns());
+        self.write_index(Promise::Durable)
+    }
+
+    /// Submits the index, with what belongs to it. O(subjects + deleted).
+    fn write_index(&mut self, promise: Promise) -> Step<()> {
+        let first_ns = ready!(self.first_ts_ns());
+        if self.blocks.is_empty() {
+            return Step::Ready(());
+        }
+        self.seal();
+        let Some(index) = self.index(first_ns) else { return Step::Ready(()) };
+        let mut entries = Vec::with_capacity(self.subjects.len());
+        self.matching_subjects(&Filter::all(), |subject, state| {
+            entries.push((Box::<[u8]>::from(subject), state.total(), state.first_block, state.last_block));
+        });
+        let stream = self.config.name.clone();
+        let count = entries.len();
+        let subjects = entries.iter().map(|(subject, messages, first_block, last_block)| SubjectEntry {
+            subject,
+            messages: *messages,
+            first_block: *first_block,
+            last_block: *last_block,
+        });
+        let Some(disk) = &mut self.disk else { return Step::Ready(()) };
+        let key = disk.key.clone();
+        let sealing = match (&key, &mut disk.encryption) {
+            (Some(key), Some(encryption)) => Some((&**key, &mut *encryption.entropy as &mut dyn Entropy)),
+            _ => None,
+        };
+        let Ok(bytes) = index_db::encode(&index, count, subjects, &stream, sealing) else {
+            return Step::Ready(());
+        };
+        let path = |name: &str| Name::Path(format!("{}/{name}", names::MESSAGES).into());
+        let mut files = vec![(path(names::INDEX), bytes.into())];
+        if self.config.ttl {
+            let mut wheel = Vec::new();
+            self.wheel.encode(self.state.last_seq + 1, &mut wheel);
+            files.push((path(names::WHEEL), wheel.into()));
+        }
+        self.submit(Op::Replace { files, promise });
+        if let Some(disk) = &mut self.disk {
+            (disk.dirty, disk.index_written) = (false, self.now);
+        }
+        Step::Ready(())
+    }
+
+    /// The index; none when it would not add up, as after a loss.
+    fn index(&self, first_ns: i64) -> Option<Index> {
+        let blocks: Vec<BlockEntry> = self
+            .blocks
+            .iter()
+            .map(|block| BlockEntry {
+                index: block.index,
+                bytes: block.bytes,
+                first_seq: block.first_seq,
+                first_ns: block.first_ts_ns.unwrap_or(block.oldest_ns),
+                last_seq: block.last_seq,
+                last_ns: block.last_ts_ns,
+                ttls: block.ttls,
+                schedules: block.schedules,
+                deleted: block.deleted.clone(),
+            })
+            .collect();
+        let last = self.blocks.back()?;
+        let fits = !self.subjects_uncertain
+            && blocks.iter().map(|block| block.bytes).sum::<u64>() == self.state.bytes
+            && blocks.iter().map(BlockEntry::messages).sum::<u64>() == self.state.messages;
+        let totals = Totals {
+            messages: self.state.messages,
+            bytes: self.state.bytes,
+            first_seq: self.state.first_seq,
+            first_ns,
+            last_seq: self.state.last_seq,
+            last_ns: self.state.last_ts_ns,
+        };
+        fits.then_some(Index { totals, blocks, last_block: last.index, last_checksum: last.checksum })
+    }
+}

@@ -1,0 +1,279 @@
+//! Files in memory, and a store over a journal over them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+#[allow(clippy::disallowed_types, reason = "a test shares what a disk shares")]
+use std::sync::Mutex;
+
+use midge_stdx::clock::Mono;
+use midge_stdx::entropy::{Entropy, Seeded};
+use midge_store::journal::{self, Committer, PlainRecords, Settings};
+use midge_store::port::{Completion, DiskError, Entry, Fault, Files, Handle, Mode, Op, Submission};
+use midge_store::stream::{Config, Store};
+
+#[derive(Default)]
+struct Tree {
+    files: BTreeMap<String, Vec<u8>>,
+    folders: std::collections::BTreeSet<String>,
+    handles: BTreeMap<u32, String>,
+    next: u32,
+}
+
+/// Files that forget nothing.
+#[derive(Default)]
+#[allow(clippy::disallowed_types)]
+pub struct MemFiles(Mutex<Tree>);
+
+fn error(fault: Fault, call: &'static str, path: &str) -> DiskError {
+    DiskError { fault, call, path: path.into(), text: format!("{fault:?}") }
+}
+
+fn above(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+impl MemFiles {
+    fn with<T>(&self, act: impl FnOnce(&mut Tree) -> T) -> T {
+        act(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Files for MemFiles {
+    fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
+        self.with(|tree| {
+            if !tree.files.contains_key(path) {
+                if mode != Mode::Create || !(tree.folders.contains(above(path)) || above(path).is_empty()) {
+                    return Err(error(Fault::Absent, "open", path));
+                }
+                tree.files.insert(path.into(), Vec::new());
+            }
+            tree.next += 1;
+            tree.handles.insert(tree.next, path.into());
+            Ok(Handle(tree.next))
+        })
+    }
+
+    fn close(&self, file: Handle) {
+        self.with(|tree| tree.handles.remove(&file.0));
+    }
+
+    fn read_at(&self, file: Handle, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        self.with(|tree| {
+            let bytes = &tree.files[&tree.handles[&file.0]];
+            let rest = bytes.get(offset as usize..).unwrap_or_default();
+            let len = rest.len().min(into.len());
+            into[..len].copy_from_slice(&rest[..len]);
+            Ok(len)
+        })
+    }
+
+    fn write_at(&self, file: Handle, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.with(|tree| {
+            let path = tree.handles[&file.0].clone();
+            // A file that was replaced or removed is written to without effect on its name.
+            let Some(content) = tree.files.get_mut(&path) else { return Ok(()) };
+            let end = offset as usize + bytes.len();
+            if content.len() < end {
+                content.resize(end, 0);
+            }
+            content[offset as usize..end].copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn len(&self, file: Handle) -> Result<u64, DiskError> {
+        self.with(|tree| Ok(tree.files.get(&tree.handles[&file.0]).map_or(0, |bytes| bytes.len() as u64)))
+    }
+
+    fn set_len(&self, file: Handle, len: u64) -> Result<(), DiskError> {
+        self.with(|tree| {
+            let path = tree.handles[&file.0].clone();
+            if let Some(content) = tree.files.get_mut(&path) {
+                content.resize(len as usize, 0);
+            }
+            Ok(())
+        })
+    }
+
+    fn allocate(&self, file: Handle, len: u64) -> Result<(), DiskError> {
+        if self.len(file)? < len { self.set_len(file, len) } else { Ok(()) }
+    }
+
+    fn sync(&self, _: Handle) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
+        let there = path.is_empty() || self.with(|tree| tree.folders.contains(path));
+        if there { Ok(()) } else { Err(error(Fault::Absent, "sync_folder", path)) }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
+        self.with(|tree| {
+            if !path.is_empty() && !tree.folders.contains(path) {
+                return Err(error(Fault::Absent, "list", path));
+            }
+            let inside = |name: &str| {
+                name.rsplit_once('/').map_or(("", name.to_owned()), |(f, n)| (f, n.to_owned())).1
+            };
+            let files = tree.files.iter().filter(|(name, _)| above(name) == path);
+            let files = files.map(|(name, bytes)| Entry {
+                name: inside(name),
+                folder: false,
+                len: bytes.len() as u64,
+            });
+            let folders = tree.folders.iter().filter(|name| above(name) == path && !name.is_empty());
+            let folders = folders.map(|name| Entry { name: inside(name), folder: true, len: 0 });
+            let mut all: Vec<Entry> = files.chain(folders).collect();
+            all.sort();
+            Ok(all)
+        })
+    }
+
+    fn create_folder(&self, path: &str) -> Result<(), DiskError> {
+        self.with(|tree| {
+            let mut path = path;
+            while !path.is_empty() {
+                tree.folders.insert(path.into());
+                path = above(path);
+            }
+            Ok(())
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.with(|tree| {
+            if let Some(bytes) = tree.files.remove(from) {
+                if !tree.folders.contains(above(to)) {
+                    tree.files.insert(from.into(), bytes);
+                    return Err(error(Fault::Absent, "rename", to));
+                }
+                tree.files.insert(to.into(), bytes);
+                return Ok(());
+            }
+            if !tree.folders.contains(from) {
+                return Err(error(Fault::Absent, "rename", from));
+            }
+            let moved = |name: &String| {
+                (name == from || name.starts_with(&format!("{from}/")))
+                    .then(|| format!("{to}{}", &name[from.len()..]))
+            };
+            tree.folders =
+                tree.folders.iter().map(|name| moved(name).unwrap_or_else(|| name.clone())).collect();
+            let files = std::mem::take(&mut tree.files);
+            tree.files =
+                files.into_iter().map(|(name, bytes)| (moved(&name).unwrap_or(name), bytes)).collect();
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        let gone = self.with(|tree| tree.files.remove(path));
+        gone.map(|_| ()).ok_or_else(|| error(Fault::Absent, "remove", path))
+    }
+
+    fn remove_folder(&self, path: &str) -> Result<(), DiskError> {
+        self.with(|tree| {
+            let inside = |name: &String| name == path || name.starts_with(&format!("{path}/"));
+            tree.files.retain(|name, _| !inside(name));
+            tree.folders.retain(|name| !inside(name));
+            Ok(())
+        })
+    }
+
+    fn free(&self) -> Result<u64, DiskError> {
+        Ok(1 << 40)
+    }
+}
+
+/// A store over a journal over files, each step at the will of the test.
+pub struct Rig {
+    pub files: Arc<MemFiles>,
+    pub committer: Option<Committer>,
+    pub store: Store,
+    pub folder: String,
+    queue: Vec<Submission>,
+    aside: Vec<Submission>,
+    /// What ran aside and what it was.
+    pub works: u64,
+    draw: Seeded,
+}
+
+impl Rig {
+    /// A store in memory, for which every step below does nothing.
+    pub fn memory(config: Config) -> Rig {
+        let store = Store::in_memory(config, Box::new(Seeded::new(9)));
+        Rig {
+            files: Arc::default(),
+            committer: None,
+            store,
+            folder: String::new(),
+            queue: Vec::new(),
+            aside: Vec::new(),
+            works: 0,
+            draw: Seeded::new(1),
+        }
+    }
+
+    /// A new store in files.
+    pub fn files(config: Config, seed: u64) -> Rig {
+        let files: Arc<MemFiles> = Arc::default();
+        let (mut committer, _) = Committer::open(files.clone(), Settings::default(), &PlainRecords).unwrap();
+        let folder = format!("$G/streams/{}", config.name);
+        let lane = committer.register(&folder).unwrap();
+        let store = Store::create(config, lane, None, None, Box::new(Seeded::new(9)));
+        Rig {
+            files,
+            committer: Some(committer),
+            store,
+            folder,
+            queue: Vec::new(),
+            aside: Vec::new(),
+            works: 0,
+            draw: Seeded::new(seed),
+        }
+    }
+
+    fn take(&mut self) {
+        let mut taken = Vec::new();
+        self.store.take_submissions(&mut taken);
+        for submission in taken {
+            let aside = matches!(submission.op, Op::Work(_) | Op::Stage { .. });
+            if aside { self.aside.push(submission) } else { self.queue.push(submission) }
+        }
+    }
+
+    /// Does some of what was submitted: the ordered operations, or one that runs aside. Answers whether there was anything.
+    pub fn step(&mut self, now: Mono) -> bool {
+        self.take();
+        let Some(committer) = &mut self.committer else { return false };
+        let ordered_first = self.aside.is_empty() || (!self.queue.is_empty() && self.draw.below(2) == 0);
+        let mut done = Vec::new();
+        if ordered_first {
+            if self.queue.is_empty() {
+                return false;
+            }
+            committer.commit(&mut self.queue, &mut done);
+            for job in committer.take_jobs() {
+                let finished = job.run(&*self.files);
+                committer.finished(finished, &mut done);
+            }
+        } else {
+            let at = self.draw.below(self.aside.len() as u64) as usize;
+            let Submission { lane, ticket, op } = self.aside.remove(at);
+            let outcome = journal::aside(&*self.files, &self.folder, op);
+            self.works += 1;
+            done.push(Completion { lane, ticket, outcome });
+        }
+        done.into_iter().for_each(|completion| {
+            self.store.complete(completion, now);
+        });
+        true
+    }
+
+    /// Does everything.
+    pub fn settle(&mut self, now: Mono) {
+        while self.step(now) {}
+        assert!(self.store.is_settled());
+    }
+}
