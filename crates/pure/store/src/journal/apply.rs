@@ -58,9 +58,14 @@ pub(super) fn foreign(
         return Ok(Some("msgs/index.db is another than at the last use".into()));
     }
     for (name, image) in images {
-        let (Name::Block(block), Base::Keep) = (name, image.base) else { continue };
-        if let Some(cause) = foreign_block(files, folder, *block, image, records)? {
-            return Ok(Some(cause));
+        let Name::Block(block) = name else { continue };
+        let cause = match (image.base, &image.was) {
+            (Base::Keep, _) => foreign_block(files, folder, *block, image, u64::MAX, records)?,
+            (Base::Removed, Some((was, len))) => foreign_block(files, folder, *block, was, *len, records)?,
+            _ => None,
+        };
+        if cause.is_some() {
+            return Ok(cause);
         }
     }
     Ok(None)
@@ -71,16 +76,20 @@ fn foreign_block(
     folder: &str,
     block: u32,
     image: &FileImage<'_>,
+    removed_at: u64,
     records: &dyn Records,
 ) -> Result<Option<String>, DiskError> {
     let path = format!("{folder}/{}", Name::Block(block));
     let opened = open_if(files, &path, Mode::Read)?;
     let Some(handle) = opened else {
-        let lost = image.need > 0;
+        let lost = image.need > 0 && removed_at == u64::MAX;
         return Ok(lost.then(|| format!("msgs/{block}.blk is gone, and the journal has only its end")));
     };
     let check = || {
         let len = files.len(handle)?;
+        if len > removed_at {
+            return Ok(Some(format!("msgs/{block}.blk ends at {len}, and was removed with {removed_at} bytes")));
+        }
         if len < image.need {
             return Ok(Some(format!("msgs/{block}.blk ends at {len}, and had {} bytes", image.need)));
         }

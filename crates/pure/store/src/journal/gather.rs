@@ -25,7 +25,7 @@ fn fits(count: usize) -> Result<(), DiskError> {
 }
 
 fn names_len<'a>(names: impl Iterator<Item = &'a Name>) -> usize {
-    names.map(|name| if let Name::Path(path) = name { path.len() + 16 } else { 16 }).sum()
+    names.map(|name| if let Name::Path(path) = name { path.len() + 24 } else { 24 }).sum()
 }
 
 impl Committer {
@@ -321,7 +321,9 @@ impl Committer {
         }
         self.mention(lane);
         if !plain.is_empty() {
-            record::remove(&mut self.round.frame, Self::number(lane), plain.iter().copied());
+            let lens: Vec<u64> = plain.iter().zip(&ids).map(|(name, id)| self.len_of(name, *id)).collect();
+            let files = plain.iter().copied().zip(lens);
+            record::remove(&mut self.round.frame, Self::number(lane), files);
             self.recorded(lane, promise == Promise::Durable || live || sensitive);
         }
         for id in ids {
@@ -342,6 +344,16 @@ impl Committer {
             self.trash(lane, index, folder);
         }
         Ok(Flow::Next)
+    }
+
+    /// The length of a block, so that a replay can tell whether somebody else went on with what was removed.
+    fn len_of(&self, name: &Name, id: FileId) -> u64 {
+        let state = self.table.get(id);
+        match name {
+            Name::Path(_) => u64::MAX,
+            Name::Block(_) if state.handle.is_some() => state.end,
+            Name::Block(_) => fingerprint(&*self.files, &state.path).map_or(u64::MAX, |found| found.len),
+        }
     }
 
     fn trash(&mut self, lane: usize, index: usize, folder: Arc<str>) {

@@ -44,6 +44,8 @@ pub(super) struct FileImage<'a> {
     pub(super) need: u64,
     /// The end of the file, as far as the pieces tell.
     reach: u64,
+    /// Of a block that is removed: what was said of it before, and its length at most.
+    pub(super) was: Option<(Box<FileImage<'a>>, u64)>,
 }
 
 impl<'a> FileImage<'a> {
@@ -152,9 +154,13 @@ impl<'a> Image<'a> {
                 }
             }
             Record::Remove(names) => {
-                for name in names {
+                for (name, len) in names {
                     lane.note_index(&name, None);
-                    lane.become_of(name, Base::Removed);
+                    let was = lane.files.remove(&name).unwrap_or_default();
+                    lane.become_of(name.clone(), Base::Removed);
+                    if let (Name::Block(_), Base::Keep, Some(now)) = (&name, was.base, lane.files.get_mut(&name)) {
+                        now.was = Some((Box::new(was), len));
+                    }
                 }
             }
             Record::Barrier(name) => {

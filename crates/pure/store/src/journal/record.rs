@@ -3,7 +3,7 @@
 //! ```text
 //! kind (u8)  lane (u32)  and then, by kind:
 //!  1 lane     folder, index          2 write    ground (u8) block (u32) offset (u64) bytes
-//!  3 replace  files (u16): name, bytes …         4 remove   files (u16): name …
+//!  3 replace  files (u16): name, bytes …         4 remove   files (u16): name, length (u64) …
 //!  5 barrier  name                   6 delta    consumer, index (u64), bytes
 //!  7 trash    folder in the lane, number (u64)   8 rename   files (u16): name, number (u64) …
 //!  9 index    index
@@ -85,8 +85,8 @@ pub enum Record {
     },
     /// Files with new contents.
     Replace(Vec<(Name, Range<usize>)>),
-    /// Files that go.
-    Remove(Vec<Name>),
+    /// Files that go, with their lengths; all bits set when it does not matter.
+    Remove(Vec<(Name, u64)>),
     /// Nothing that was said of this file before counts: it is in the file.
     Barrier(Name),
     /// A change of a consumer.
@@ -187,10 +187,13 @@ pub fn replace<'a>(out: &mut Vec<u8>, lane: u32, files: impl ExactSizeIterator<I
 }
 
 /// Appends a remove record of at most 65,535 files.
-pub fn remove<'a>(out: &mut Vec<u8>, lane: u32, files: impl ExactSizeIterator<Item = &'a Name>) {
+pub fn remove<'a>(out: &mut Vec<u8>, lane: u32, files: impl ExactSizeIterator<Item = (&'a Name, u64)>) {
     begin(out, 4, lane);
     put_count(out, files.len());
-    files.for_each(|name| put_name(out, name));
+    for (name, len) in files {
+        put_name(out, name);
+        out.extend_from_slice(&len.to_le_bytes());
+    }
 }
 
 /// Appends a barrier.
@@ -330,7 +333,7 @@ impl<'a> Reader<'a> {
                 bytes: self.bytes()?,
             },
             3 => Record::Replace(self.list(|r| Some((r.name()?, r.bytes()?)))?),
-            4 => Record::Remove(self.list(Self::name)?),
+            4 => Record::Remove(self.list(|r| Some((r.name()?, r.u64()?)))?),
             5 => Record::Barrier(self.name()?),
             6 => Record::Delta { consumer: self.text()?, index: self.u64()?, bytes: self.bytes()? },
             7 => Record::Trash { folder: self.text()?, number: self.u64()? },
@@ -375,7 +378,7 @@ mod tests {
         body.extend_from_slice(b"ab");
         finish_write(&mut body, start, first, Ground::Within);
         replace(&mut body, 3, [(&path, &b"xy"[..]), (&Name::Block(1), b"")].into_iter());
-        remove(&mut body, 3, [&path].into_iter());
+        remove(&mut body, 3, [(&path, 7)].into_iter());
         barrier(&mut body, 3, &Name::Block(7));
         delta(&mut body, 3, "C", 11, b"d");
         trash(&mut body, 3, "", 12);
@@ -389,7 +392,7 @@ mod tests {
             panic!("{records:?}")
         };
         assert_eq!(&body[bytes.clone()], b"ab");
-        assert_eq!(records[3].1, Record::Remove(vec![path.clone()]));
+        assert_eq!(records[3].1, Record::Remove(vec![(path.clone(), 7)]));
         assert_eq!(records[7].1, Record::Rename(vec![(path, 13)]));
         for len in 0..body.len() {
             let read: Vec<_> = Reader::new(&body[..len]).collect();

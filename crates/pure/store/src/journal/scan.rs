@@ -140,20 +140,37 @@ fn is_torn(head: &[u8]) -> bool {
     head.first() == Some(&0) || head.last() == Some(&0)
 }
 
+/// Puts the segments in the order of the chain that the newest header tells: one that could not be begun is in none. Where the chain is broken, it goes
+/// on with the newest before; those behind the first break are damage.
+fn chain(mut read: Vec<Read>, hashes: &Hashes) -> (Vec<Read>, Option<Damage>) {
+    let (mut order, mut broken): (Vec<Read>, _) = (Vec::new(), None);
+    while let Some(newest) = read.pop() {
+        let wanted = order.last().map(|next| next.header.previous);
+        match wanted {
+            Some(wanted) if newest.header.sequence > wanted => continue,
+            Some(wanted) if newest.header.sequence < wanted => {
+                // Those before the first were freed since the last header was written. What never was begun has no frames.
+                if frames(&newest.bytes, hashes.clone()).next().is_none() {
+                    continue;
+                }
+                let cause = format!("segment {wanted} of the journal is missing before it");
+                let segment = order.last().map_or_else(String::new, |next| next.path.to_string());
+                broken = Some(Damage { segment, position: 0, cause });
+                order.clear();
+            }
+            _ => {}
+        }
+        order.push(newest);
+    }
+    order.reverse();
+    (order, broken)
+}
+
 fn judge(found: &mut Found, read: Vec<Read>, hashes: &Hashes) {
-    // Those before the first were freed since the last header was written: the oldest goes first.
-    let first = read.first().map_or(0, |r| r.header.sequence);
+    let (read, broken) = chain(read, hashes);
     let promised: Vec<Option<u64>> =
         read.iter().skip(1).map(|next| Some(next.header.previous_frames)).chain([None]).collect();
-    for (expected, (mut segment, promised)) in (first..).zip(read.into_iter().zip(promised)) {
-        if segment.header.sequence != expected {
-            found.damage.push(Damage {
-                segment: segment.path.to_string(),
-                position: 0,
-                cause: format!("segment {expected} of the journal is missing before it"),
-            });
-            return;
-        }
+    for (mut segment, promised) in read.into_iter().zip(promised) {
         let mut walk = frames(&segment.bytes, hashes.clone());
         let count = walk
             .by_ref()
@@ -173,4 +190,5 @@ fn judge(found: &mut Found, read: Vec<Read>, hashes: &Hashes) {
             return;
         }
     }
+    found.damage.extend(broken);
 }

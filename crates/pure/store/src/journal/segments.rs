@@ -49,6 +49,8 @@ pub(super) struct Segments {
     free: Vec<Free>,
     next_slot: u64,
     next_len: u64,
+    /// Never given twice: a segment that could not be begun may still be found under it.
+    next_sequence: u64,
 }
 
 fn zero(files: &dyn Files, handle: Handle, from: u64, to: u64) -> Result<(), DiskError> {
@@ -132,6 +134,7 @@ impl Segments {
             free,
             next_slot: slot + FIRST_SEGMENTS as u64,
             next_len,
+            next_sequence: sequence + 1,
         })
     }
 
@@ -196,7 +199,8 @@ impl Segments {
         Ok(())
     }
 
-    /// Closes the current segment and begins another, with room for such a body. On an error the current one stays.
+    /// Closes the current segment and begins another, with room for such a body. On an error the current one stays, and takes no further frame when the
+    /// other may be found to follow it.
     pub(super) fn rotate(&mut self, body: usize) -> Result<(), DiskError> {
         if !self.current.bad {
             // An error leaves the frames that are synced, which is what the next header counts.
@@ -216,16 +220,22 @@ impl Segments {
             },
         };
         let header = SegmentHeader {
-            sequence: self.sequence() + 1,
+            sequence: self.next_sequence,
             live_from: self.oldest(),
             previous: self.sequence(),
             previous_frames: self.current.synced,
             len: fresh.len,
         };
+        self.next_sequence += 1;
         match start(&*self.files, &self.hashes, fresh, header) {
             Ok(next) => self.closed.push_back(std::mem::replace(&mut self.current, next)),
             Err((broken, error)) => {
+                // Its header says how many frames of the current one count.
+                self.current.bad = true;
+                let _ = self.files.write_at(broken.handle, 0, &[0; SECTOR]);
+                let _ = self.files.sync(broken.handle);
                 self.discard(&broken);
+                let _ = self.files.sync_folder(JOURNAL);
                 return Err(error);
             }
         }
