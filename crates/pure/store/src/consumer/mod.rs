@@ -12,7 +12,9 @@
 
 pub mod delta;
 mod machine;
+mod store;
 #[cfg(test)]
 mod tests;
 
 pub use machine::{AckPolicy, ConsumerError, Machine};
+pub use store::{ConsumerStore, Keeping, OpenConsumerError};

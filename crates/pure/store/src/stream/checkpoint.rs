@@ -1,5 +1,8 @@
 //! The index of the stream on disk, so that opening it does not read every message.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use midge_stdx::clock::Mono;
 use midge_stdx::entropy::Entropy;
 
@@ -82,6 +85,24 @@ impl Store {
             (disk.dirty, disk.index_written) = (false, self.now);
         }
         Step::Ready(())
+    }
+
+    /// Keeps a change of a consumer's state; complete in order with the messages. Nothing in a memory store.
+    pub fn keep_delta(&mut self, consumer: &Arc<str>, bytes: Bytes, promise: Promise) {
+        self.seal();
+        self.submit(Op::Delta { consumer: consumer.clone(), bytes, promise });
+    }
+
+    /// Replaces files of the stream beside its messages: metadata, states of consumers. All or none of them.
+    pub fn replace_files(&mut self, files: Vec<(Name, Bytes)>, promise: Promise) {
+        self.seal();
+        self.submit(Op::Replace { files, promise });
+    }
+
+    /// Removes files of the stream beside its messages; a name that ends in `/` is a folder.
+    pub fn remove_files(&mut self, files: Vec<Name>, promise: Promise) {
+        self.seal();
+        self.submit(Op::Remove { files, promise });
     }
 
     /// The index; none when it would not add up, as after a loss.

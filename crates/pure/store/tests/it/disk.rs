@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use midge_stdx::clock::Mono;
 use midge_stdx::entropy::{Entropy, Seeded};
-use midge_store::journal::{self, Committer, PlainRecords, Settings};
+use midge_store::journal::{self, Committer, PlainRecords, Report, Settings};
 use midge_store::port::{Completion, DiskError, Entry, Fault, Files, Handle, Mode, Op, Submission};
 use midge_store::stream::{Config, Store};
 
@@ -275,5 +275,20 @@ impl Rig {
     pub fn settle(&mut self, now: Mono) {
         while self.step(now) {}
         assert!(self.store.is_settled());
+    }
+
+    /// The process ends, as by kill -9, and another one reads the journal.
+    pub fn restart(&mut self) -> Report {
+        self.committer = None;
+        let (committer, report) =
+            Committer::open(self.files.clone(), Settings::default(), &PlainRecords).unwrap();
+        self.committer = Some(committer);
+        report
+    }
+
+    /// The content of a file of the store; empty when there is none.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        let path = format!("{}/{name}", self.folder);
+        self.files.with(|tree| tree.files.get(&path).cloned().unwrap_or_default())
     }
 }

@@ -5,6 +5,7 @@
 
 mod backups;
 mod blocks;
+mod consumers;
 mod disk;
 mod fixtures;
 mod indexes;
