@@ -3,6 +3,7 @@
 // A test is a program: it may meet the operating system.
 #![allow(clippy::disallowed_methods)]
 
+mod ages;
 mod backups;
 mod blocks;
 mod consumers;

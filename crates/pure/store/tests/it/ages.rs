@@ -1,0 +1,240 @@
+//! What expires, and what an operation costs in blocks.
+
+use midge_stdx::clock::{Mono, Now, Wall};
+use midge_store::stream::{
+    Config, Expired, Filter, LastQuery, Medium, NewMessage, NextQuery, PendingQuery, Step, TimeQuery,
+};
+
+use crate::disk::Rig;
+
+const SECOND: i64 = 1_000_000_000;
+
+fn at(seconds: i64) -> Now {
+    Now { mono: Mono(seconds as u64 * SECOND as u64), wall: Wall(seconds * SECOND) }
+}
+
+fn rigs(change: impl Fn(&mut Config)) -> [Rig; 2] {
+    [Medium::Memory, Medium::File].map(|medium| {
+        let mut config = Config::new("S", medium);
+        change(&mut config);
+        match medium {
+            Medium::Memory => Rig::memory(config),
+            Medium::File => Rig::files(config, 1),
+        }
+    })
+}
+
+fn append(rig: &mut Rig, subject: &str, seconds: i64, ttl_s: u64, headers: &[u8]) -> u64 {
+    let message = NewMessage {
+        subject: subject.as_bytes(),
+        headers,
+        payload: &[b'x'; 100],
+        ttl_s,
+        ..NewMessage::default()
+    };
+    rig.store.append(at(seconds), &message).unwrap()
+}
+
+fn live(rig: &mut Rig) -> Vec<u64> {
+    let mut query = NextQuery { filter: Filter::all(), from: 0 };
+    let mut seqs = Vec::new();
+    loop {
+        match rig.store.next(&mut query) {
+            Step::Ready(Some(message)) => {
+                seqs.push(message.seq);
+                query.from = message.seq + 1;
+            }
+            Step::Ready(None) => return seqs,
+            Step::Wait => assert!(rig.step(Mono(0))),
+            Step::Failed(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Expires until nothing more does; answers when the next one is due, in seconds.
+fn expire(rig: &mut Rig, seconds: i64) -> Option<i64> {
+    loop {
+        let next = rig.store.expire(at(seconds));
+        if !rig.step(at(seconds).mono) {
+            return next.map(|next| next.0 / SECOND);
+        }
+    }
+}
+
+#[test]
+fn messages_go_at_their_age_in_order_and_those_that_never_do_stay() {
+    let change = |config: &mut Config| {
+        (config.max_age_ns, config.block_len, config.ttl) = (10 * SECOND as u64, 400, true);
+    };
+    for mut rig in rigs(change) {
+        for i in 1..=20 {
+            let never: &[u8] = if i == 2 { b"NATS/1.0\r\nNats-TTL: never\r\n\r\n" } else { b"" };
+            append(&mut rig, "a", i, 0, never);
+        }
+        assert_eq!(expire(&mut rig, 10), Some(11));
+        assert_eq!(live(&mut rig).len(), 20);
+        rig.store.evict(Mono(u64::MAX));
+        // The message of second 1 is ten seconds old at 11.
+        expire(&mut rig, 11);
+        assert_eq!(live(&mut rig), (2..=20).collect::<Vec<_>>());
+        rig.store.evict(Mono(u64::MAX));
+        let next = expire(&mut rig, 15);
+        assert_eq!((live(&mut rig)[..3].to_vec(), next), (vec![2, 6, 7], Some(16)));
+        expire(&mut rig, 40);
+        assert_eq!(live(&mut rig), [2]);
+        assert_eq!(rig.store.state().first_seq, 2);
+    }
+}
+
+#[test]
+fn a_message_goes_at_its_own_time() {
+    for mut rig in rigs(|config| (config.ttl, config.block_len) = (true, 400)) {
+        for (i, ttl) in [(1, 0), (2, 5), (3, 1), (4, 0), (5, 100), (6, 2)] {
+            append(&mut rig, "a", 1, ttl, b"");
+            assert_eq!(rig.store.appended(), i);
+        }
+        rig.settle(Mono(0));
+        rig.store.evict(Mono(u64::MAX));
+        // The wheel fires in whole seconds, and not before its time.
+        expire(&mut rig, 1);
+        assert_eq!(live(&mut rig).len(), 6);
+        expire(&mut rig, 4);
+        assert_eq!(live(&mut rig), [1, 2, 4, 5]);
+        expire(&mut rig, 7);
+        assert_eq!(live(&mut rig), [1, 4, 5]);
+        expire(&mut rig, 200);
+        assert_eq!(live(&mut rig), [1, 4]);
+        let mut changes = Vec::new();
+        rig.store.take_changes(&mut changes);
+        assert_eq!(changes.iter().map(|change| change.seq).collect::<Vec<_>>(), [3, 6, 2, 5]);
+    }
+}
+
+#[test]
+fn with_markers_the_owner_is_told_which_one_was_the_last_of_its_subject() {
+    let change = |config: &mut Config| {
+        (config.max_age_ns, config.delete_markers, config.ttl) = (10 * SECOND as u64, true, true);
+    };
+    for mut rig in rigs(change) {
+        for (i, subject) in ["a", "b", "a", "c"].into_iter().enumerate() {
+            append(&mut rig, subject, 1 + i as i64, 0, b"");
+        }
+        expire(&mut rig, 12);
+        let mut expired: Vec<Expired> = Vec::new();
+        rig.store.take_expired(&mut expired);
+        let told: Vec<(u64, bool)> = expired.iter().map(|expired| (expired.seq, expired.last)).collect();
+        assert_eq!(told, [(1, false), (2, true)]);
+        assert_eq!(live(&mut rig).len(), 4, "the owner decides");
+        // Not again at once.
+        rig.store.expire(at(13));
+        expired.clear();
+        rig.store.take_expired(&mut expired);
+        assert!(expired.is_empty());
+        expire(&mut rig, 20);
+        rig.store.take_expired(&mut expired);
+        assert_eq!(expired.len(), 4);
+    }
+}
+
+/// A store of ten blocks of ten messages; `r` stands in the third and the eighth only.
+fn ten_blocks() -> Rig {
+    let mut config = Config::new("S", Medium::File);
+    config.block_len = 1310;
+    let mut rig = Rig::files(config, 1);
+    for i in 1..=100 {
+        let subject = if i == 25 || i == 75 { "r" } else { ["a", "b"][i % 2] };
+        append(&mut rig, subject, i as i64, 0, b"");
+    }
+    assert_eq!(rig.store.blocks(), 10);
+    rig.settle(Mono(0));
+    rig.store.evict(Mono(u64::MAX));
+    rig.works = 0;
+    rig
+}
+
+fn cost<T>(rig: &mut Rig, mut call: impl FnMut(&mut Rig) -> Step<T>) -> (T, u64) {
+    rig.store.evict(Mono(u64::MAX));
+    rig.works = 0;
+    loop {
+        match call(rig) {
+            Step::Ready(answer) => return (answer, rig.works),
+            Step::Wait => assert!(rig.step(Mono(0))),
+            Step::Failed(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn operations_read_the_blocks_that_they_need_and_no_others() {
+    let mut rig = ten_blocks();
+    let r = || Filter::one(b"r");
+    let (found, loads) = cost(&mut rig, |rig| rig.store.load(55));
+    assert_eq!((found.seq, loads), (55, 1));
+    let (found, loads) = cost(&mut rig, |rig| rig.store.last(&r()));
+    assert_eq!((found.unwrap().seq, loads), (75, 1));
+    let (found, loads) = cost(&mut rig, |rig| rig.store.last(&Filter::one(b"*")));
+    assert_eq!((found.unwrap().seq, loads), (100, 1));
+    // The block it begins in, and those from the first to the last of the subject.
+    for (from, wanted) in [(1, (25, 2)), (31, (75, 5))] {
+        let mut query = NextQuery { filter: r(), from };
+        let (found, loads) = cost(&mut rig, |rig| rig.store.next(&mut query));
+        assert_eq!((found.unwrap().seq, loads), wanted);
+    }
+    for (from, wanted) in [(100, (75, 2)), (70, (25, 5))] {
+        let mut query = NextQuery { filter: r(), from };
+        let (found, loads) = cost(&mut rig, |rig| rig.store.previous(&mut query));
+        assert_eq!((found.unwrap().seq, loads), wanted);
+    }
+    let mut query = NextQuery { filter: r(), from: 76 };
+    let (found, loads) = cost(&mut rig, |rig| rig.store.next(&mut query));
+    assert_eq!((found, loads), (None, 1));
+    // Totals by subject are known; a sum from the middle looks at the nearer side only.
+    for (filter, from, wanted) in
+        [(Filter::all(), 33, (68, 0)), (r(), 0, (2, 0)), (Filter::one(b"a"), 85, (8, 2))]
+    {
+        let mut query = PendingQuery::new(filter, from, false);
+        let (pending, loads) = cost(&mut rig, |rig| rig.store.pending(&mut query));
+        assert_eq!((pending.count, loads), wanted);
+    }
+    let mut query = PendingQuery::new(Filter::all(), 60, true);
+    let (pending, loads) = cost(&mut rig, |rig| rig.store.pending(&mut query));
+    assert_eq!((pending.count, loads), (3, 0));
+    let mut query = LastQuery::new(Filter::all(), 0, 0);
+    assert_eq!(cost(&mut rig, |rig| rig.store.last_seqs(&mut query)), (vec![75, 99, 100], 0));
+    let mut query = LastQuery::new(Filter::all(), 45, 0);
+    assert_eq!(cost(&mut rig, |rig| rig.store.last_seqs(&mut query)), (vec![25, 44, 45], 3));
+    let time = TimeQuery { from_ns: 55 * SECOND };
+    assert_eq!(cost(&mut rig, |rig| rig.store.seq_from_time(time)), (55, 1));
+}
+
+#[test]
+fn an_overwrite_of_the_only_message_of_a_subject_reads_nothing() {
+    let mut config = Config::new("S", Medium::File);
+    (config.block_len, config.max_msgs_per_subject) = (1310, 1);
+    let mut rig = Rig::files(config, 1);
+    for i in 0..40 {
+        append(&mut rig, &format!("k.{i}"), i, 0, b"");
+    }
+    rig.settle(Mono(0));
+    rig.store.evict(Mono(u64::MAX));
+    rig.works = 0;
+    for i in (0..40).rev() {
+        append(&mut rig, &format!("k.{i}"), 100, 0, b"");
+    }
+    assert_eq!(rig.store.state().messages, 40);
+    assert!(!rig.store.is_over_limits());
+    rig.settle(Mono(0));
+    assert_eq!(rig.works, 0);
+    assert_eq!(rig.store.state().first_seq, 41);
+}
+
+#[test]
+fn an_idle_store_gives_its_blocks_back() {
+    let mut rig = ten_blocks();
+    let _ = cost(&mut rig, |rig| rig.store.last(&Filter::one(b"r")));
+    rig.store.evict(Mono(u64::MAX));
+    assert_eq!(rig.store.cached_bytes(), 0);
+    assert_eq!(live(&mut rig).len(), 100);
+    // No more than a few blocks are kept, however many are read.
+    assert!(rig.store.cached_bytes() < 100 * 170);
+}
