@@ -16,6 +16,7 @@ mod load;
 mod report;
 mod rows;
 mod server;
+mod store;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,9 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "durability" => {
                 durability::run(&mut given)?;
                 return Ok(None);
+            }
+            "store" => {
+                return if store::run(&mut given)? { Ok(None) } else { Err("a floor was missed".into()) };
             }
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,

@@ -60,6 +60,8 @@ pub(crate) struct Driver {
     run: Vec<Completion>,
     weights: Vec<Weight>,
     rooms: Vec<Arc<LaneOwner>>,
+    /// Owners that were handed something and not woken yet.
+    asleep: Vec<Arc<LaneOwner>>,
     /// Jobs that are under way.
     jobs: usize,
     due: Due,
@@ -99,6 +101,7 @@ impl Driver {
             run: Vec::new(),
             weights: Vec::new(),
             rooms: Vec::new(),
+            asleep: Vec::new(),
             jobs: 0,
             due,
             logged: Map::default(),
@@ -216,11 +219,15 @@ impl Driver {
             self.run = run;
         }
         self.done = done;
+        self.asleep.drain(..).for_each(|owner| owner.call(|sink| sink.wake()));
     }
 
-    fn hand_over(&self, lane: Lane, batch: &mut Vec<Completion>) {
+    fn hand_over(&mut self, lane: Lane, batch: &mut Vec<Completion>) {
         if let Some(owner) = self.lanes.get(&lane.0) {
             owner.call(|sink| sink.complete(batch));
+            if !self.asleep.last().is_some_and(|last| last.shares_owner(owner)) {
+                self.asleep.push(owner.clone());
+            }
         }
         batch.clear();
     }

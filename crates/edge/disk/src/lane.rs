@@ -13,6 +13,10 @@ pub trait Completions: Send + Sync {
     /// Operations have ended, in the order of their submission, those excepted that have none. Takes them out; what it leaves is dropped.
     fn complete(&self, batch: &mut Vec<Completion>);
 
+    /// All that ended together was handed to the owners: the time to wake whoever sleeps. One that owns many lanes and wakes in
+    /// [`Completions::complete`] would be woken for the first of them.
+    fn wake(&self) {}
+
     /// There is room again, after `submit` left operations untaken. May come once too often.
     fn room(&self) {}
 
@@ -35,6 +39,11 @@ pub(crate) struct LaneOwner {
 impl LaneOwner {
     pub(crate) fn new(lane: Lane, folder: Arc<str>, sink: Arc<dyn Completions>) -> LaneOwner {
         LaneOwner { lane, folder, sink, fenced: AtomicBool::new(false) }
+    }
+
+    /// Whether both lanes have the same owner.
+    pub(crate) fn shares_owner(&self, other: &LaneOwner) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.sink), Arc::as_ptr(&other.sink))
     }
 
     /// Calls the owner; one that panics is fenced.

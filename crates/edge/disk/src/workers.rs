@@ -157,7 +157,10 @@ impl Worker {
         }
         self.metrics.asides.add(1);
         done.push(Completion { lane: owner.lane, ticket, outcome });
-        owner.call(|sink| sink.complete(done));
+        owner.call(|sink| {
+            sink.complete(done);
+            sink.wake();
+        });
         done.clear();
         // Only now, so that a lane ends after its last completion.
         self.inbox.aside_done(Weight { lane: owner.lane.0, ops: 1, bytes }, rooms);

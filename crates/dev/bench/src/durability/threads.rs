@@ -12,6 +12,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{RECORD, Row, Shape};
 
+/// Completions that an owner looks at before it submits what follows from them.
+const TURN: usize = 256;
 /// Bytes of a block, as a store would have it.
 const BLOCK: u64 = 8 << 20;
 
@@ -24,8 +26,11 @@ struct Mailbox {
 
 impl Completions for Mailbox {
     fn complete(&self, batch: &mut Vec<Completion>) {
+        self.queue.lock().0.append(batch);
+    }
+
+    fn wake(&self) {
         let mut queue = self.queue.lock();
-        queue.0.append(batch);
         if std::mem::take(&mut queue.1) {
             self.wake.notify_one();
         }
@@ -80,11 +85,14 @@ pub(super) fn disk(folder: &Path, shape: Shape, run: Duration) -> Result<Row, St
     let (mut got, mut messages, mut turns) = (Vec::new(), 0, 0);
     let start = Instant::now();
     while start.elapsed() < run {
-        if disk.submit(&mut batch) != Submitted::All {
-            return Err("too much for the disk".into());
+        while !batch.is_empty() {
+            let mut part = batch.drain(..batch.len().min(TURN)).collect();
+            if disk.submit(&mut part) != Submitted::All {
+                return Err("too much for the disk".into());
+            }
         }
         mailbox.take(&mut got);
-        for completion in got.drain(..) {
+        for (n, completion) in got.drain(..).enumerate() {
             if let Outcome::Failed(error) = completion.outcome {
                 return Err(error.to_string());
             }
@@ -92,6 +100,9 @@ pub(super) fn disk(folder: &Path, shape: Shape, run: Duration) -> Result<Row, St
             let stream = streams.get_mut(at).ok_or("a lane of nobody")?;
             batch.push(stream.next(&record));
             messages += 1;
+            if n % TURN == TURN - 1 && disk.submit(&mut batch) != Submitted::All {
+                return Err("too much for the disk".into());
+            }
         }
         turns += 1;
     }
