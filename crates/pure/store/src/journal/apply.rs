@@ -8,7 +8,7 @@ use super::record::Fingerprint;
 use super::replay::Records;
 use super::scan::read_segment;
 use super::{STAGED, TRASH, parent};
-use crate::port::{DiskError, Fault, Files, Handle, Mode, Name};
+use crate::port::{DiskError, Entry, Fault, Files, Handle, Mode, Name};
 
 /// The longest record that a check is shown.
 const RECORD_LEN: u64 = 32 << 20;
@@ -90,7 +90,7 @@ fn foreign_block(
         if len > removed_at {
             return Ok(Some(format!("msgs/{block}.blk ends at {len}, and was removed with {removed_at} bytes")));
         }
-        if len < image.need {
+        if removed_at == u64::MAX && len < image.need {
             return Ok(Some(format!("msgs/{block}.blk ends at {len}, and had {} bytes", image.need)));
         }
         for (offset, piece) in &image.pieces {
@@ -109,6 +109,28 @@ fn foreign_block(
     let result = check();
     files.close(handle);
     result
+}
+
+/// Why somebody else must have gone on with a store that was deleted, if it is so.
+pub(super) fn grown(
+    files: &dyn Files,
+    folder: &str,
+    (block, most): (u32, u64),
+) -> Result<Option<String>, DiskError> {
+    let found = last_block(files, folder)?.filter(|(found, len)| *found > block || (*found == block && *len > most));
+    Ok(found.filter(|_| most < u64::MAX).map(|(found, len)| {
+        format!("msgs/{found}.blk has {len} bytes, and the store was deleted with {most} in {block}.blk")
+    }))
+}
+
+/// The highest block of a store, with its length.
+pub(super) fn last_block(files: &dyn Files, folder: &str) -> Result<Option<(u32, u64)>, DiskError> {
+    let entries = match files.list(&format!("{folder}/msgs")) {
+        Err(error) if error.fault == Fault::Absent => return Ok(None),
+        other => other?,
+    };
+    let number = |entry: &Entry| Some((entry.name.strip_suffix(".blk")?.parse().ok()?, entry.len));
+    Ok(entries.iter().filter_map(number).max())
 }
 
 /// Moves a deleted folder out of the way.

@@ -1,5 +1,6 @@
 //! Checkpoints: syncs that run elsewhere, and what follows when they are done.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -294,7 +295,7 @@ impl Committer {
                 self.hand_out(Vec::new(), Vec::new(), trash, Waits::Nobody);
             }
         }
-        Ok(())
+        self.carry_cached()
     }
 
     /// Frees the oldest segment here and now, because no other may be created.
@@ -336,7 +337,7 @@ impl Committer {
         // What is gathered for a round is not to be disturbed: this may happen in its middle, before its first record.
         let round = std::mem::take(&mut self.round);
         self.round.clear();
-        let carried = self.carry_from(&bytes);
+        let carried = self.carry_from(&bytes, 0..u64::MAX);
         self.round = round;
         carried?;
         let current = self.segments.sequence();
@@ -348,7 +349,28 @@ impl Committer {
         Ok(())
     }
 
-    fn carry_from(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+    /// Deltas that were only cached stand in frames of a closed segment that do not count, because a sync failed: they are told again.
+    pub(super) fn carry_cached(&mut self) -> Result<(), DiskError> {
+        while let Some(at) = self.segments.closed.iter().position(|s| s.completed > s.synced) {
+            let segment = &mut self.segments.closed[at];
+            let range = segment.synced..std::mem::replace(&mut segment.completed, segment.synced);
+            let (sequence, path) = (segment.header.sequence, segment.path.clone());
+            let bytes = read_segment(&*self.files, &path)?;
+            let round = std::mem::take(&mut self.round);
+            self.round.clear();
+            let carried = self.carry_from(&bytes, range.clone());
+            self.round = round;
+            if carried.is_err() {
+                let segment = self.segments.closed.iter_mut().find(|s| s.header.sequence == sequence);
+                segment.into_iter().for_each(|s| s.completed = range.end);
+                return carried;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the deltas that still count from these frames of a segment.
+    fn carry_from(&mut self, bytes: &[u8], wanted: Range<u64>) -> Result<(), DiskError> {
         let mut folders: midge_stdx::hash::Map<u32, usize> = Default::default();
         for frame in frames(bytes, self.segments.hashes().clone()) {
             for found in Reader::new(frame.body) {
@@ -365,7 +387,7 @@ impl Committer {
                     Ok((number, Record::Delta { consumer, index, bytes })) => {
                         let Some(&lane) = folders.get(&number) else { continue };
                         let first = self.lanes[lane].consumers.get(&consumer).map(|c| c.first);
-                        if first.is_some_and(|first| index >= first) {
+                        if wanted.contains(&frame.link.number) && first.is_some_and(|first| index >= first) {
                             let delta = frame.body.get(bytes).unwrap_or_default();
                             self.carry(lane, &consumer, index, delta)?;
                         }

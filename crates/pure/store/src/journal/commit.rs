@@ -164,7 +164,11 @@ impl Committer {
             let records = self.round.records;
             self.segments.append(&mut self.round.frame, records)?;
         }
-        if self.round.sync { self.segments.sync() } else { Ok(()) }
+        if self.round.sync {
+            self.segments.sync()?;
+        }
+        self.segments.current.completed = self.segments.current.frames;
+        Ok(())
     }
 
     fn fail_frame(&mut self, touched: &[usize], error: &DiskError) {
@@ -228,7 +232,7 @@ impl Committer {
             return Ok(());
         }
         self.hand_out_last();
-        Ok(())
+        self.carry_cached()
     }
 
     fn hasten_on(&mut self) {

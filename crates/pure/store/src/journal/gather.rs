@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::apply::last_block;
 use super::commit::{Flow, aside, put_file};
 use super::committer::{Committer, fingerprint};
 use super::lanes::{ConsumerState, FileId};
@@ -341,7 +342,7 @@ impl Committer {
             self.round.posts.push(Post { lane, index, act: Act::Remove });
         }
         for folder in folders {
-            self.trash(lane, index, folder);
+            self.trash(lane, index, folder, (0, u64::MAX));
         }
         Ok(Flow::Next)
     }
@@ -356,10 +357,10 @@ impl Committer {
         }
     }
 
-    fn trash(&mut self, lane: usize, index: usize, folder: Arc<str>) {
+    fn trash(&mut self, lane: usize, index: usize, folder: Arc<str>, last: (u32, u64)) {
         let number = self.next_number;
         self.next_number += 1;
-        record::trash(&mut self.round.frame, Self::number(lane), &folder, number);
+        record::trash(&mut self.round.frame, Self::number(lane), &folder, number, last);
         self.recorded(lane, true);
         let inside = self.lanes[lane].files.iter().filter(|(name, _)| under(name, &folder));
         let ids: Vec<FileId> = inside.map(|(_, id)| *id).collect();
@@ -452,8 +453,12 @@ impl Committer {
         if !self.lanes[lane].is_first() || !self.room(lane, 64)? {
             return Ok(Flow::Stop);
         }
+        // No block that was removed comes back to be taken for somebody else's.
+        let blocks = format!("{}/msgs", self.lanes[lane].folder);
+        self.sync_folder(&blocks)?;
+        let last = last_block(&*self.files, &self.lanes[lane].folder)?;
         self.mention(lane);
-        self.trash(lane, index, "".into());
+        self.trash(lane, index, "".into(), last.unwrap_or((0, 0)));
         Ok(Flow::Next)
     }
 }

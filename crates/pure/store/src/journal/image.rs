@@ -85,6 +85,8 @@ pub(super) struct Trash<'a> {
     /// Relative to the lane; empty for all of it.
     pub(super) folder: Arc<str>,
     pub(super) number: u64,
+    /// Its highest block, with its length at most.
+    pub(super) last: (u32, u64),
     pub(super) accept: Vec<Option<Fingerprint>>,
     pub(super) files: BTreeMap<Name, FileImage<'a>>,
 }
@@ -171,7 +173,7 @@ impl<'a> Image<'a> {
                 self.delta = self.delta.max(index);
                 lane.deltas.entry(consumer).or_default().insert(index, bytes);
             }
-            Record::Trash { folder, number } => {
+            Record::Trash { folder, number, last } => {
                 self.number = self.number.max(number);
                 let accept = lane.accept.clone();
                 let files = lane.files.extract_if(.., |name, _| under(name, &folder)).collect();
@@ -185,7 +187,7 @@ impl<'a> Image<'a> {
                     // What was in it goes with it.
                     lane.trash.retain(|earlier| earlier.folder.is_empty());
                 }
-                lane.trash.push(Trash { folder, number, accept, files });
+                lane.trash.push(Trash { folder, number, last, accept, files });
             }
             Record::Rename(files) => {
                 for (name, number) in files {

@@ -5,9 +5,10 @@
 //!  1 lane     folder, index          2 write    ground (u8) block (u32) offset (u64) bytes
 //!  3 replace  files (u16): name, bytes …         4 remove   files (u16): name, length (u64) …
 //!  5 barrier  name                   6 delta    consumer, index (u64), bytes
-//!  7 trash    folder in the lane, number (u64)   8 rename   files (u16): name, number (u64) …
+//!  7 trash    folder, number (u64), last   8 rename   files (u16): name, number (u64) …
 //!  9 index    index
 //! name:  length (u16, 0xffff for a block), text or block (u32)      bytes: length (u32), bytes
+//! last:  block (u32), length (u64)                                   folder: text, relative to the lane, empty for all of it
 //! index: 0, or 1, length (u64), last eight bytes (u64): the file `msgs/index.db`
 //! ```
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used))]
@@ -104,6 +105,8 @@ pub enum Record {
         folder: Arc<str>,
         /// Its name in the trash.
         number: u64,
+        /// The highest block in it, with its length at most; all bits of the length set when it does not matter.
+        last: (u32, u64),
     },
     /// Files whose new contents were staged.
     Rename(Vec<(Name, u64)>),
@@ -211,10 +214,12 @@ pub fn delta(out: &mut Vec<u8>, lane: u32, consumer: &str, index: u64, bytes: &[
 }
 
 /// Appends a trash record.
-pub fn trash(out: &mut Vec<u8>, lane: u32, folder: &str, number: u64) {
+pub fn trash(out: &mut Vec<u8>, lane: u32, folder: &str, number: u64, last: (u32, u64)) {
     begin(out, 7, lane);
     put_text(out, folder);
     out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&last.0.to_le_bytes());
+    out.extend_from_slice(&last.1.to_le_bytes());
 }
 
 /// Appends a rename record of at most 65,535 files.
@@ -336,7 +341,9 @@ impl<'a> Reader<'a> {
             4 => Record::Remove(self.list(|r| Some((r.name()?, r.u64()?)))?),
             5 => Record::Barrier(self.name()?),
             6 => Record::Delta { consumer: self.text()?, index: self.u64()?, bytes: self.bytes()? },
-            7 => Record::Trash { folder: self.text()?, number: self.u64()? },
+            7 => {
+                Record::Trash { folder: self.text()?, number: self.u64()?, last: (self.u32()?, self.u64()?) }
+            }
             8 => Record::Rename(self.list(|r| Some((r.name()?, r.u64()?)))?),
             9 => Record::Index(self.index()?),
             _ => return None,
@@ -381,7 +388,7 @@ mod tests {
         remove(&mut body, 3, [(&path, 7)].into_iter());
         barrier(&mut body, 3, &Name::Block(7));
         delta(&mut body, 3, "C", 11, b"d");
-        trash(&mut body, 3, "", 12);
+        trash(&mut body, 3, "", 12, (1, 2));
         rename(&mut body, 3, &[(path.clone(), 13)]);
         index(&mut body, 3, None);
         let records: Vec<_> = Reader::new(&body).map(|r| r.unwrap()).collect();

@@ -148,7 +148,10 @@ fn replay_lane(
     let check = flaw != Some(Flaw::ReplayOverForeign);
     for trash in lane.trash.iter().filter(|trash| !cautious && trash.folder.is_empty()) {
         if apply::is_left(files, folder, trash)? {
-            let cause = apply::foreign(files, folder, &trash.accept, &trash.files, records)?;
+            let cause = match apply::grown(files, folder, trash.last)? {
+                None => apply::foreign(files, folder, &trash.accept, &trash.files, records)?,
+                cause => cause,
+            };
             if let Some(cause) = cause.filter(|_| check) {
                 report.foreign.push(Foreign { folder: folder.to_string(), cause });
                 return Ok(());

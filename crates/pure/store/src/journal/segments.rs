@@ -18,6 +18,8 @@ pub(super) struct Segment {
     pub(super) at: u64,
     pub(super) frames: u64,
     pub(super) synced: u64,
+    /// Frames whose operations were completed, on stable storage or not.
+    pub(super) completed: u64,
     last_sum: u64,
     /// It may hold bytes that were erased since.
     pub(super) wipe: bool,
@@ -90,6 +92,7 @@ impl Segment {
             at: FIRST_FRAME,
             frames: 0,
             synced: 0,
+            completed: 0,
             last_sum: sum,
             wipe: false,
             files: Vec::new(),
