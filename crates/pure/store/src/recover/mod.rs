@@ -12,12 +12,15 @@
 //! back because a later one, that had made it superfluous, was deleted. The exception are erased messages: they no longer say of which
 //! subject they were, so that what they had displaced comes back, unless the writer left tombstones for it. Where the limits may have changed ([`History::Unknown`], as in a
 //! directory of another server), deletions are applied first and limits last: that keeps at least what was there, and may bring back what
-//! limits had removed.
+//! limits had removed. What an older index still knows to be deleted ([`Known`]) is never live.
 //!
-//! Costs one pass over the bytes, every record's checksum included, and 24 bytes per stored message plus the subjects while it runs.
+//! Costs one pass over the bytes, every record's checksum included, and per stored message 8 bytes while it runs, 12 under a limit per subject, plus the subjects.
 //! Nothing is changed or deleted here; what cannot be read is reported with its position, and the sequences that it may have held.
 
-mod front;
+mod messages;
+mod names;
 mod rebuild;
 
-pub use rebuild::{BlockState, Damaged, History, Limits, Rebuild, Rebuilt, StreamState};
+pub use rebuild::{
+    BlockState, Damaged, Floor, History, Input, Known, Limits, Rebuild, Rebuilt, StreamState, SubjectSummary,
+};

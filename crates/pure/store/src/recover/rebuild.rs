@@ -1,12 +1,10 @@
 //! The pass over the blocks.
 
-use std::collections::VecDeque;
-
 use midge_index::seqset::SeqSet;
-use midge_stdx::hash::Map;
 
-use super::front::{Entry, Messages};
-use crate::format::record::{CHECKSUM_LEN, Kind, Record, RecordKey};
+use super::messages::{Cell, Messages, NONE};
+use super::names::{Names, TOGETHER};
+use crate::format::record::{CHECKSUM_LEN, HEAD_LEN, Kind, Record, RecordKey, decode};
 use crate::format::scan::{Cause, Damage, Item, Order, Place, Scan};
 
 /// The limits that remove messages without leaving a trace. 0 stands for none.
@@ -29,23 +27,75 @@ pub enum History {
     Unknown,
 }
 
-/// One block, as its file is.
+/// What an older index says of a block: which of its sequences were live when it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The last sequence of the stream at that time: nothing is known of those above.
+    pub until: u64,
+    /// The first live sequence of the block.
+    pub first_seq: u64,
+    /// The last sequence of the block; below the first when nothing was live.
+    pub last_seq: u64,
+    /// Sequences between them that were not live.
+    pub deleted: &'a SeqSet,
+}
+
+impl Known<'_> {
+    /// Whether the sequence was deleted.
+    #[inline]
+    pub fn is_deleted(&self, seq: u64) -> bool {
+        seq <= self.until && (seq < self.first_seq || seq > self.last_seq || self.deleted.contains(seq))
+    }
+}
+
+/// A block to be added.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Its number.
+    pub index: u32,
+    /// Its records, uncompressed and decrypted.
+    pub plain: &'a [u8],
+    /// The key of their checksums.
+    pub key: &'a RecordKey,
+    /// What is known of deletions in it.
+    pub known: Option<Known<'a>>,
+}
+
+/// One block.
 #[derive(Clone, Debug)]
 pub struct BlockState {
     /// Its number.
     pub index: u32,
-    /// The first sequence that stands in it; 0 when it has neither messages, erased messages nor skips.
+    /// The first live sequence; one above the last when nothing is live.
     pub first_seq: u64,
-    /// The last one likewise.
+    /// Its time, Unix nanoseconds, if that is known: not when the messages before it were deleted by a later block.
+    pub first_ts_ns: Option<i64>,
+    /// The time of the oldest message, live or not.
+    pub oldest_ns: i64,
+    /// The last sequence that stands in it; of a block with nothing but tombstones, the last one so far.
     pub last_seq: u64,
+    /// Its time.
+    pub last_ts_ns: i64,
+    /// Sequences from the first to the last that are not live.
+    pub deleted: SeqSet,
     /// Live messages.
     pub messages: u64,
     /// Bytes of their records.
     pub bytes: u64,
     /// Bytes of the plaintext.
     pub raw_bytes: u64,
+    /// Where the last good record ends in it.
+    pub good_end: u64,
     /// The checksum of the last good record: the fingerprint of the block. Zeros when there is none.
     pub checksum: [u8; CHECKSUM_LEN],
+    /// It holds tombstones of messages in other blocks that are there.
+    pub tombstones: bool,
+    /// Records of all kinds.
+    pub records: u64,
+    /// Records other than tombstones.
+    holds: bool,
+    /// Its first message among all.
+    start: u32,
 }
 
 /// Bytes of a block that cannot be read.
@@ -66,12 +116,36 @@ pub struct StreamState {
     pub bytes: u64,
     /// The first live message; one above the last sequence when there is none.
     pub first_seq: u64,
-    /// Its time, Unix nanoseconds; 0 when there is none.
+    /// Its time, Unix nanoseconds; 0 when there is none or it is not known.
     pub first_ts_ns: i64,
     /// The highest sequence that was ever used.
     pub last_seq: u64,
     /// Its time.
     pub last_ts_ns: i64,
+}
+
+/// The last sequence goes not below this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Floor {
+    /// A sequence that was used.
+    pub last_seq: u64,
+    /// Its time, Unix nanoseconds.
+    pub last_ts_ns: i64,
+}
+
+/// What is known of a subject with live messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubjectSummary {
+    /// Live messages.
+    pub messages: u64,
+    /// The last one.
+    pub last_seq: u64,
+    /// Bytes of its record.
+    pub last_len: u32,
+    /// No earlier block has any.
+    pub first_block: u32,
+    /// No later block has any.
+    pub last_block: u32,
 }
 
 /// A rebuilt stream.
@@ -81,23 +155,96 @@ pub struct Rebuilt {
     pub state: StreamState,
     /// Its blocks, by number.
     pub blocks: Vec<BlockState>,
-    /// Sequences between the first and the last that hold no message.
-    pub deleted: SeqSet,
-    /// Live messages per subject; subjects without any are left out.
-    pub subjects: Map<Box<[u8]>, u64>,
     /// What could not be read, in the order of the blocks.
     pub damage: Vec<Damaged>,
     /// Sequences that no record accounts for, beside damage: what stood there is unknown. They count as deleted.
     pub lost: SeqSet,
+    /// Sequences that were deleted and of which no message is there.
+    pub unmatched: SeqSet,
     /// Records that were left out, as their sequence had come before.
     pub ignored: u64,
+    /// There are more messages than can be counted, 2^32: some were left out.
+    pub too_many: bool,
+    names: Names,
+    subjects: Vec<Subject>,
+    messages: Messages,
 }
 
-#[derive(Debug, Default)]
+impl Rebuilt {
+    /// Subjects of live messages, in the order of their first message.
+    pub fn subjects(&self) -> impl Iterator<Item = (&[u8], SubjectSummary)> + '_ {
+        (0..).zip(&self.subjects).filter(|(_, subject)| subject.live > 0).map(|(id, subject)| {
+            let last_len = self.messages.cell(subject.last).map_or(0, |cell| cell.len);
+            let summary = SubjectSummary {
+                messages: u64::from(subject.live),
+                last_seq: self.messages.seq(subject.last),
+                last_len,
+                first_block: subject.first_block,
+                last_block: subject.last_block,
+            };
+            (self.names.get(id), summary)
+        })
+    }
+
+    /// Whether there is a live message at this sequence.
+    pub fn is_live(&self, seq: u64) -> bool {
+        self.messages.find(seq).is_some_and(|at| self.messages.is_live(at))
+    }
+
+    /// Whether there is a record of a message at this sequence, live or not.
+    pub fn holds(&self, seq: u64) -> bool {
+        self.messages.find(seq).is_some()
+    }
+
+    /// Sequences from the first live message of the stream to the last sequence that are not live.
+    pub fn deleted(&self) -> SeqSet {
+        let mut deleted = SeqSet::new();
+        let mut next = self.state.first_seq;
+        for block in self.blocks.iter().filter(|block| block.messages > 0) {
+            if block.first_seq > next {
+                deleted.insert_range(next, block.first_seq - 1);
+            }
+            deleted.union(&block.deleted);
+            next = block.last_seq.saturating_add(1);
+        }
+        if self.state.messages > 0 && next <= self.state.last_seq {
+            deleted.insert_range(next, self.state.last_seq);
+        }
+        deleted
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Subject {
-    live: u64,
-    /// Its messages in order, dead ones among them; kept only under a limit per subject.
-    queue: VecDeque<u64>,
+    live: u32,
+    /// Its last message if that is live, or [`NONE`].
+    last: u32,
+    first_block: u32,
+    last_block: u32,
+    /// Its oldest message, dead or live; kept only under a limit per subject.
+    head: u32,
+    /// The end of that list.
+    tail: u32,
+}
+
+/// A record on its way from the scan to the account.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    seq: u64,
+    ts_ns: i64,
+    at: u32,
+    len: u32,
+    subject_len: u16,
+    headers: bool,
+    kind: StepKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StepKind {
+    Message,
+    Tombstone,
+    Erased,
+    Skip,
 }
 
 /// Takes the blocks one after the other.
@@ -106,20 +253,24 @@ pub struct Rebuild {
     limits: Limits,
     history: History,
     messages: Messages,
-    names: Map<Box<[u8]>, u32>,
+    names: Names,
     subjects: Vec<Subject>,
-    /// Deletions that wait for the end, with an unknown history.
-    deletions: Vec<u64>,
     blocks: Vec<BlockState>,
     state: StreamState,
     damage: Vec<Damaged>,
     lost: SeqSet,
+    unmatched: SeqSet,
     ignored: u64,
+    too_many: bool,
     /// The highest sequence that a record other than a tombstone had in the blocks so far.
     highest: u64,
     /// The sequence after which damage began, until a good record follows.
     lost_after: Option<u64>,
-    /// One per message: any may become the first.
+    /// Tombstones that were met meanwhile.
+    explained: Vec<u64>,
+    batch: Vec<Step>,
+    ids: Vec<u32>,
+    /// The times of the messages of the present block.
     times: Vec<i64>,
 }
 
@@ -130,43 +281,81 @@ impl Rebuild {
             limits,
             history,
             messages: Messages::default(),
-            names: Map::default(),
+            names: Names::default(),
             subjects: Vec::new(),
-            deletions: Vec::new(),
             blocks: Vec::new(),
             state: StreamState::default(),
             damage: Vec::new(),
             lost: SeqSet::new(),
+            unmatched: SeqSet::new(),
             ignored: 0,
+            too_many: false,
             highest: 0,
             lost_after: None,
+            explained: Vec::new(),
+            batch: Vec::with_capacity(TOGETHER),
+            ids: Vec::new(),
             times: Vec::new(),
         }
     }
 
-    /// Adds the plaintext of a block, uncompressed. Blocks come in the order of their numbers.
-    pub fn block(&mut self, index: u32, plain: &[u8], key: &RecordKey) {
+    /// Adds a block. Blocks come in the order of their numbers. `headers` is shown every message that has headers and was not known to be deleted,
+    /// whether it stays or not.
+    pub fn block(&mut self, input: Input<'_>, headers: &mut dyn FnMut(&Record<'_>)) -> &BlockState {
         let mut order = Order::default();
-        let mut checksum = [0; CHECKSUM_LEN];
-        for item in Scan::new(plain, key) {
-            match item {
-                Item::Record { record, .. } => {
-                    checksum = record.checksum();
-                    self.record(&record, &mut order);
-                }
-                Item::Damage(damage) => self.damaged(index, damage),
-            }
-        }
-        self.ignored += order.ignored;
-        self.blocks.push(BlockState {
-            index,
-            first_seq: order.first_seq,
-            last_seq: order.last_seq,
+        let mut block = BlockState {
+            index: input.index,
+            first_seq: 0,
+            first_ts_ns: None,
+            oldest_ns: i64::MAX,
+            last_seq: 0,
+            last_ts_ns: 0,
+            deleted: SeqSet::new(),
             messages: 0,
             bytes: 0,
-            raw_bytes: plain.len() as u64,
-            checksum,
-        });
+            raw_bytes: input.plain.len() as u64,
+            good_end: 0,
+            checksum: [0; CHECKSUM_LEN],
+            tombstones: false,
+            records: 0,
+            holds: false,
+            start: self.messages.len(),
+        };
+        self.times.clear();
+        for item in Scan::new(input.plain, input.key) {
+            match item {
+                Item::Record { at, record } => {
+                    block.records += 1;
+                    block.good_end = (at + record.len()) as u64;
+                    self.gather(at, &record, &mut order);
+                    if self.batch.len() == TOGETHER {
+                        self.flush(&input, &mut block, headers);
+                    }
+                }
+                Item::Damage(damage) => {
+                    self.flush(&input, &mut block, headers);
+                    self.damaged(input.index, damage);
+                }
+            }
+        }
+        self.flush(&input, &mut block, headers);
+        let good = input.plain.get(..block.good_end as usize).unwrap_or_default();
+        block.checksum = good.last_chunk().copied().unwrap_or_default();
+        if !block.holds {
+            (block.last_seq, block.last_ts_ns) = (self.state.last_seq, self.state.last_ts_ns);
+        }
+        if block.oldest_ns == i64::MAX {
+            block.oldest_ns = block.last_ts_ns;
+        }
+        self.ignored += order.ignored;
+        let first = (block.start..self.messages.len()).find(|at| self.messages.is_live(*at));
+        if let Some(first) = first {
+            block.first_ts_ns = self.times.get((first - block.start) as usize).copied();
+            block.first_seq = self.messages.seq(first);
+        }
+        let place = self.blocks.len();
+        self.blocks.push(block);
+        &self.blocks[place]
     }
 
     fn damaged(&mut self, block: u32, damage: Damage) {
@@ -177,86 +366,171 @@ impl Rebuild {
         self.damage.push(Damaged { block, damage });
     }
 
-    fn record(&mut self, record: &Record<'_>, order: &mut Order) {
-        let place = order.place(record);
-        if place == Place::Tombstone {
-            self.saw(record.seq, record.ts_ns);
-            self.lost.remove(record.seq);
-            match self.history {
-                History::Constant => self.delete(record.seq),
-                History::Unknown => self.deletions.push(record.seq),
-            }
+    fn gather(&mut self, at: usize, record: &Record<'_>, order: &mut Order) {
+        if order.place(record) == Place::Ignored {
             return;
         }
-        if place == Place::Ignored || record.seq <= self.highest {
-            self.ignored += u64::from(place != Place::Ignored);
+        let (kind, subject_len, headers) = match record.kind {
+            Kind::Message { subject, headers, .. } => (StepKind::Message, subject.len(), !headers.is_empty()),
+            Kind::Tombstone => (StepKind::Tombstone, 0, false),
+            Kind::Erased => (StepKind::Erased, 0, false),
+            Kind::Skip => (StepKind::Skip, 0, false),
+        };
+        self.batch.push(Step {
+            seq: record.seq,
+            ts_ns: record.ts_ns,
+            // Blocks are far below 2^32 bytes long.
+            at: at as u32,
+            len: record.len() as u32,
+            subject_len: subject_len as u16,
+            headers,
+            kind,
+        });
+    }
+
+    fn flush(&mut self, input: &Input<'_>, block: &mut BlockState, headers: &mut dyn FnMut(&Record<'_>)) {
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut ids = std::mem::take(&mut self.ids);
+        let name = |at: usize| {
+            let step = batch.get(at)?;
+            let from = step.at as usize + HEAD_LEN;
+            input.plain.get(from..from + usize::from(step.subject_len))
+        };
+        self.names.resolve(batch.len(), |at| name(at).unwrap_or_default(), &mut ids);
+        let none = Subject { live: 0, last: NONE, first_block: 0, last_block: 0, head: NONE, tail: NONE };
+        self.subjects.resize(self.names.len() as usize, none);
+        let mut touched = 0;
+        for id in &ids {
+            touched ^= self.subjects.get(*id as usize).map_or(0, |subject| subject.live);
+        }
+        std::hint::black_box(touched);
+        for (step, id) in batch.iter().zip(&ids) {
+            if step.kind == StepKind::Tombstone {
+                self.tombstone(step, block);
+            } else {
+                self.record(step, *id, input, block, headers);
+            }
+        }
+        batch.clear();
+        (self.batch, self.ids) = (batch, ids);
+    }
+
+    fn tombstone(&mut self, step: &Step, block: &mut BlockState) {
+        self.saw(step);
+        if self.lost_after.is_some() {
+            self.explained.push(step.seq);
+        }
+        self.lost.remove(step.seq);
+        if let Some(at) = self.messages.find(step.seq) {
+            block.tombstones |= at < block.start;
+            self.delete(at);
+        } else {
+            self.unmatched.insert(step.seq);
+        }
+    }
+
+    fn record(
+        &mut self,
+        step: &Step,
+        id: u32,
+        input: &Input<'_>,
+        block: &mut BlockState,
+        headers: &mut dyn FnMut(&Record<'_>),
+    ) {
+        if step.seq <= self.highest {
+            self.ignored += 1;
             return;
         }
         if let Some(after) = self.lost_after.take() {
             // A skip stands for everything before it, so that nothing is missing there.
-            if record.kind != Kind::Skip {
-                self.lost.insert_range(after.saturating_add(1), record.seq - 1);
+            if step.kind != StepKind::Skip {
+                self.lost.insert_range(after.saturating_add(1), step.seq - 1);
+            }
+            for seq in self.explained.drain(..) {
+                self.lost.remove(seq);
             }
         }
-        self.highest = record.seq;
-        self.saw(record.seq, record.ts_ns);
-        if let Kind::Message { subject, .. } = record.kind {
-            self.message(record, subject);
+        self.highest = step.seq;
+        self.saw(step);
+        block.holds = true;
+        (block.last_seq, block.last_ts_ns) = (step.seq, step.ts_ns);
+        if step.kind != StepKind::Message {
+            return;
+        }
+        let dead = input.known.is_some_and(|known| known.is_deleted(step.seq));
+        let Some(at) =
+            self.messages.push(step.seq, Cell { len: if dead { 0 } else { step.len }, subject: id })
+        else {
+            self.too_many = true;
+            return;
+        };
+        self.times.push(step.ts_ns);
+        block.oldest_ns = block.oldest_ns.min(step.ts_ns);
+        if !dead {
+            if step.headers
+                && let Some(Ok(record)) = input.plain.get(step.at as usize..).map(decode)
+            {
+                headers(&record);
+            }
+            self.message(at, step.len, id, block.index);
         }
     }
 
     /// The last sequence and its time. An erased message has lost its time, which its tombstone still has.
-    fn saw(&mut self, seq: u64, ts_ns: i64) {
-        if seq > self.state.last_seq || (seq == self.state.last_seq && ts_ns != 0) {
-            self.state.last_seq = seq;
-            self.state.last_ts_ns = ts_ns;
+    fn saw(&mut self, step: &Step) {
+        if step.seq > self.state.last_seq || (step.seq == self.state.last_seq && step.ts_ns != 0) {
+            self.state.last_seq = step.seq;
+            self.state.last_ts_ns = step.ts_ns;
         }
     }
 
-    fn message(&mut self, record: &Record<'_>, name: &[u8]) {
-        let subject = match self.names.get(name) {
-            Some(subject) => *subject,
-            None => {
-                let subject = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
-                self.names.insert(name.into(), subject);
-                self.subjects.push(Subject::default());
-                subject
-            }
-        };
-        let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        self.messages.push(Entry { seq: record.seq, len, subject });
-        self.times.push(record.ts_ns);
+    fn message(&mut self, at: u32, len: u32, id: u32, block: u32) {
         self.state.messages += 1;
         self.state.bytes += u64::from(len);
         let limited = self.limits.max_msgs_per_subject > 0;
-        if let Some(subject) = self.subjects.get_mut(subject as usize) {
-            subject.live += 1;
-            if limited {
-                subject.queue.push_back(record.seq);
+        let Some(subject) = self.subjects.get_mut(id as usize) else { return };
+        if subject.live == 0 {
+            subject.first_block = block;
+        }
+        subject.live += 1;
+        (subject.last, subject.last_block) = (at, block);
+        if limited {
+            if subject.head == NONE {
+                subject.head = at;
+            } else {
+                self.messages.link(subject.tail, at);
             }
+            subject.tail = at;
         }
         if self.history == History::Constant {
-            self.limit_subject(subject);
+            self.limit_subject(id);
             self.limit_stream();
         }
     }
 
-    fn delete(&mut self, seq: u64) {
-        let Some(entry) = self.messages.remove(seq) else { return };
+    fn delete(&mut self, at: u32) {
+        let Some(cell) = self.messages.remove(at) else { return };
         self.state.messages -= 1;
-        self.state.bytes -= u64::from(entry.len);
-        if let Some(subject) = self.subjects.get_mut(entry.subject as usize) {
+        self.state.bytes -= u64::from(cell.len);
+        if let Some(subject) = self.subjects.get_mut(cell.subject as usize) {
             subject.live -= 1;
+            if subject.last == at {
+                subject.last = NONE;
+            }
         }
     }
 
-    fn limit_subject(&mut self, subject: u32) {
+    fn limit_subject(&mut self, id: u32) {
         let most = self.limits.max_msgs_per_subject;
         if most == 0 {
             return;
         }
-        while let Some(state) = self.subjects.get_mut(subject as usize).filter(|state| state.live > most) {
-            let Some(oldest) = state.queue.pop_front() else { return };
+        while let Some(subject) = self.subjects.get_mut(id as usize).filter(|s| u64::from(s.live) > most) {
+            let oldest = subject.head;
+            if oldest == NONE {
+                return;
+            }
+            subject.head = self.messages.next_of_subject(oldest);
             // One that is gone already is only forgotten.
             self.delete(oldest);
         }
@@ -268,58 +542,100 @@ impl Rebuild {
             || (max_bytes > 0 && self.state.bytes > max_bytes)
         {
             let Some(first) = self.messages.first() else { return };
-            self.delete(first.seq);
+            self.delete(first);
         }
     }
 
     /// The stream, when all blocks were added.
-    pub fn finish(mut self) -> Rebuilt {
-        for seq in std::mem::take(&mut self.deletions) {
-            self.delete(seq);
-        }
+    pub fn finish(mut self, floor: Floor) -> Rebuilt {
         if self.history == History::Unknown {
-            for subject in 0..self.subjects.len() {
-                self.limit_subject(u32::try_from(subject).unwrap_or(u32::MAX));
+            for subject in 0..self.names.len() {
+                self.limit_subject(subject);
             }
             self.limit_stream();
         }
+        if floor.last_seq > self.state.last_seq {
+            (self.state.last_seq, self.state.last_ts_ns) = (floor.last_seq, floor.last_ts_ns);
+        }
+        self.find_last_of_subjects();
+        self.account_blocks();
         let mut state = self.state;
-        let first = self.messages.first();
-        state.first_seq = first.map_or(state.last_seq.saturating_add(1), |entry| entry.seq);
-        state.first_ts_ns = self.messages.front_time(&self.times);
+        let first = self.blocks.iter().find(|block| block.messages > 0);
+        state.first_seq = first.map_or(state.last_seq.saturating_add(1), |block| block.first_seq);
+        state.first_ts_ns = first.and_then(|block| block.first_ts_ns).unwrap_or(0);
         if state.last_seq == 0 {
             state.first_seq = 0;
         }
-        let mut deleted = SeqSet::new();
-        let mut next = state.first_seq;
-        let mut block = 0;
-        for entry in self.messages.live() {
-            if entry.seq > next {
-                deleted.insert_range(next, entry.seq - 1);
-            }
-            next = entry.seq.saturating_add(1);
-            while self.blocks.get(block).is_some_and(|state| state.last_seq < entry.seq) {
-                block += 1;
-            }
-            if let Some(state) = self.blocks.get_mut(block) {
-                state.messages += 1;
-                state.bytes += u64::from(entry.len);
-            }
-        }
-        if state.messages > 0 {
-            deleted.insert_range(next, state.last_seq);
-        }
-        let subjects = &self.subjects;
-        let live = |subject: u32| subjects.get(subject as usize).map_or(0, |state| state.live);
-        let named = self.names.into_iter().map(|(name, subject)| (name, live(subject)));
         Rebuilt {
             state,
             blocks: self.blocks,
-            deleted,
-            subjects: named.filter(|(_, live)| *live > 0).collect(),
             damage: self.damage,
             lost: self.lost,
+            unmatched: self.unmatched,
             ignored: self.ignored,
+            too_many: self.too_many,
+            names: self.names,
+            subjects: self.subjects,
+            messages: self.messages,
+        }
+    }
+
+    /// The last message of each subject whose last one was deleted.
+    fn find_last_of_subjects(&mut self) {
+        let subjects = &mut self.subjects;
+        let mut unknown = subjects.iter().filter(|subject| subject.live > 0 && subject.last == NONE).count();
+        for (at, cell) in self.messages.back() {
+            if unknown == 0 {
+                return;
+            }
+            let Some(subject) = subjects.get_mut(cell.subject as usize).filter(|s| s.last == NONE) else {
+                continue;
+            };
+            let block = self.blocks.partition_point(|block| block.start <= at).saturating_sub(1);
+            subject.last = at;
+            subject.last_block = self.blocks.get(block).map_or(subject.last_block, |block| block.index);
+            unknown -= 1;
+        }
+    }
+
+    /// Live and deleted sequences of each block.
+    fn account_blocks(&mut self) {
+        let mut end = self.messages.len();
+        let mut next_seq = u64::MAX;
+        let last = self.blocks.len().saturating_sub(1);
+        for (place, block) in self.blocks.iter_mut().enumerate().rev() {
+            if !block.holds {
+                // A tombstone may speak of a sequence above those that follow; blocks stay in order.
+                block.last_seq = block.last_seq.min(next_seq.saturating_sub(1));
+            }
+            let before = block.first_seq;
+            let mut next = 0;
+            for (_, seq, cell) in self.messages.range(block.start, end).filter(|(_, _, cell)| cell.len > 0) {
+                if block.messages == 0 {
+                    block.first_seq = seq;
+                } else if seq > next {
+                    block.deleted.insert_range(next, seq - 1);
+                }
+                block.messages += 1;
+                block.bytes += u64::from(cell.len);
+                next = seq + 1;
+            }
+            if place == last && self.state.last_seq > block.last_seq {
+                (block.last_seq, block.last_ts_ns) = (self.state.last_seq, self.state.last_ts_ns);
+            }
+            if block.messages == 0 {
+                (block.first_seq, block.first_ts_ns) = (block.last_seq.saturating_add(1), None);
+            } else {
+                if next <= block.last_seq {
+                    block.deleted.insert_range(next, block.last_seq);
+                }
+                block.first_ts_ns = block.first_ts_ns.filter(|_| before == block.first_seq);
+            }
+            if block.holds {
+                next_seq =
+                    self.messages.range(block.start, end).next().map_or(block.last_seq, |(_, seq, _)| seq);
+            }
+            end = block.start;
         }
     }
 }

@@ -148,7 +148,9 @@ impl Store {
     pub(super) fn room(&mut self, record_len: u32) -> usize {
         match self.blocks.back() {
             Some(last)
-                if last.raw_len == 0 || last.raw_len.saturating_add(record_len) <= self.config.block_len =>
+                if !last.sealed
+                    && (last.raw_len == 0
+                        || last.raw_len.saturating_add(record_len) <= self.config.block_len) =>
             {
                 self.blocks.len() - 1
             }
@@ -166,8 +168,7 @@ impl Store {
         if let Some(disk) = &mut self.disk
             && let Some(encryption) = &mut disk.encryption
         {
-            let (key, file) =
-                AssetKey::create(encryption.cipher, &encryption.wrapping, &mut *encryption.entropy);
+            let (key, file) = encryption.block_key(&self.config.name, index);
             block.key = Some(Box::new(key));
             let path = format!("{}/{}", names::MESSAGES, names::block_key_file(index));
             // Without its key, a block is lost.

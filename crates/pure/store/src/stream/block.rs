@@ -41,6 +41,8 @@ pub struct Block {
     pub tombstones: bool,
     /// The file is compressed.
     pub compressed: bool,
+    /// It takes no further records though it is the last: it is compressed, or damaged before its end.
+    pub sealed: bool,
     /// The key of the file, in encrypted stores.
     pub key: Option<Box<AssetKey>>,
     pub(super) record_key: Option<Box<RecordKey>>,
@@ -77,6 +79,7 @@ impl Block {
             schedules: 0,
             tombstones: false,
             compressed: false,
+            sealed: false,
             key: None,
             record_key: None,
             cache: None,

@@ -29,6 +29,7 @@ mod limits;
 mod load;
 mod message;
 mod offsets;
+mod open;
 mod postings;
 mod purge;
 mod query;
@@ -53,12 +54,16 @@ pub use error::StoreError;
 pub use filter::Filter;
 pub use limits::Expired;
 pub use message::{Message, Ttl, header, ttl};
+pub use open::{
+    BlockDamage, HeaderRules, How, Kept, Meta, OpenError, Opened, Opening, Recovery, Scheduled, SourceProgress,
+    StoreKeys, read_meta,
+};
 pub use purge::{Compact, PurgeQuery, Truncate};
 pub use query::{LastQuery, Pending, PendingQuery, StateQuery, SubjectQuery, Summary, TimeQuery};
 pub use read::NextQuery;
 pub use subject::SubjectState;
 
-use crate::format::keys::{AssetKey, Cipher, WrappingKey};
+use crate::format::keys::{AssetKey, Cipher, Context, MasterKey, WrappingKey};
 use crate::format::record::{HEAD_LEN, Kind, Record};
 use crate::port::{DiskError, Lane, Name, Op, Promise, Submission, Ticket};
 
@@ -138,10 +143,20 @@ pub struct Change {
 pub struct Encryption {
     /// With what blocks are written.
     pub cipher: Cipher,
-    /// What wraps the keys of blocks.
-    pub wrapping: WrappingKey,
+    /// The account, or the name of the Raft group.
+    pub owner: Arc<str>,
+    /// What the keys that wrap the keys of blocks are derived from.
+    pub master: MasterKey,
     /// Draws keys and nonces.
     pub entropy: Box<dyn Entropy>,
+}
+
+impl Encryption {
+    /// Draws the key of a new block, and answers it with the content of its file.
+    fn block_key(&mut self, stream: &str, index: u32) -> (AssetKey, Vec<u8>) {
+        let wrapping = WrappingKey::derive(&self.master, &self.owner, Context::Block(stream, index));
+        AssetKey::create(self.cipher, &wrapping, &mut *self.entropy)
+    }
 }
 
 /// What is only there with files.
@@ -276,6 +291,11 @@ impl Store {
     /// Distinct subjects of live messages.
     pub fn subjects(&self) -> usize {
         self.subjects.len()
+    }
+
+    /// Bytes of memory that subjects take.
+    pub fn subject_memory(&self) -> usize {
+        self.subjects.memory_bytes()
     }
 
     /// The last sequence that was appended.

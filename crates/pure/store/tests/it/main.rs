@@ -10,6 +10,7 @@ mod consumers;
 mod disk;
 mod fixtures;
 mod indexes;
+mod open;
 mod recover;
 mod states;
 mod streams;
