@@ -55,8 +55,8 @@ pub use filter::Filter;
 pub use limits::Expired;
 pub use message::{Message, Ttl, header, ttl};
 pub use open::{
-    BlockDamage, HeaderRules, How, Kept, Meta, OpenError, Opened, Opening, Recovery, Scheduled, SourceProgress,
-    StoreKeys, read_meta,
+    BlockDamage, HeaderRules, How, Kept, Meta, OpenError, Opened, Opening, Recovery, Scheduled,
+    SourceProgress, StoreKeys, read_meta,
 };
 pub use purge::{Compact, PurgeQuery, Truncate};
 pub use query::{LastQuery, Pending, PendingQuery, StateQuery, SubjectQuery, Summary, TimeQuery};
@@ -197,6 +197,8 @@ pub struct Store {
     state: State,
     /// Ascending, never empty once something was stored.
     blocks: VecDeque<Block>,
+    /// Where the last reader was.
+    near: usize,
     /// The number of the next block; none is given twice.
     next_index: u32,
     subjects: SubjectTree<SubjectState>,
@@ -254,6 +256,7 @@ impl Store {
         let mut store = Store {
             state: State::default(),
             blocks: VecDeque::new(),
+            near: 0,
             next_index: 1,
             subjects: SubjectTree::new(),
             wheel: Wheel::new(),
