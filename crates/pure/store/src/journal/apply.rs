@@ -148,6 +148,12 @@ pub(super) fn trash(
     files.sync_folder(parent(&path))
 }
 
+/// The move is to be on stable storage, whoever did it.
+pub(super) fn trashed(folder: &str, trash: &Trash<'_>, touched: &mut Touched) {
+    touched.folders.push(parent(&path_of(folder, trash)).to_string());
+    touched.folders.push(TRASH.to_string());
+}
+
 /// Whether the folder is still in its place.
 pub(super) fn is_left(files: &dyn Files, folder: &str, trash: &Trash<'_>) -> Result<bool, DiskError> {
     let target = format!("{TRASH}/{}", trash.number);

@@ -99,6 +99,12 @@ fn sync_folder(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     }
 }
 
+fn unknown(sync: &Sync) -> (Arc<str>, DiskError) {
+    let text = "the outcome of an earlier sync is not known".into();
+    let path = sync.path.to_string();
+    (sync.path.clone(), DiskError { fault: Fault::Device, call: "sync", path, text })
+}
+
 /// Does what is left of a job's syncs; answers which failed, or may have.
 fn share(files: &dyn Files, syncs: &[Sync]) -> Vec<(Arc<str>, DiskError)> {
     let mut failed = Vec::new();
@@ -109,11 +115,7 @@ fn share(files: &dyn Files, syncs: &[Sync]) -> Vec<(Arc<str>, DiskError)> {
                 sync.ended(DONE);
             }
             Err(DONE) => {}
-            Err(_) => {
-                let (call, path) = ("sync", sync.path.to_string());
-                let text = "the outcome of an earlier sync is not known".into();
-                failed.push((sync.path.clone(), DiskError { fault: Fault::Device, call, path, text }));
-            }
+            Err(_) => failed.push(unknown(sync)),
         }
     }
     failed
@@ -168,6 +170,15 @@ impl Committer {
         self.pending.values().any(|pending| pending.files.iter().any(here))
     }
 
+    /// Those of these files of which a sync may have failed in another job that has not come back.
+    fn uncertain(&self, mut among: impl FnMut(&Arc<str>) -> bool) -> Vec<(Arc<str>, DiskError)> {
+        let syncs = self.pending.values().flat_map(|pending| pending.files.iter());
+        let mut found: Vec<_> = syncs.filter(|sync| sync.is_uncertain() && among(&sync.path)).map(unknown).collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found.dedup_by(|a, b| a.0 == b.0);
+        found
+    }
+
     /// The segment that was closed last is to be checkpointed.
     pub(super) fn hand_out_last(&mut self) {
         let Some(segment) = self.segments.closed.back() else { return };
@@ -210,8 +221,9 @@ impl Committer {
         match pending.waits {
             Waits::Segment(sequence) => {
                 let at = self.segments.closed.iter().position(|s| s.header.sequence == sequence);
-                let repaired =
-                    self.repair_all(finished.failed) && self.folders_again(finished.failed_folders);
+                let mut failed = finished.failed;
+                failed.extend(self.uncertain(|path| pending.files.iter().any(|sync| sync.path == *path)));
+                let repaired = self.repair_all(failed) && self.folders_again(finished.failed_folders);
                 if let Some(at) = at {
                     self.segments.closed[at].checkpointed = repaired;
                 }
@@ -303,13 +315,14 @@ impl Committer {
         let Some(segment) = self.segments.closed.front() else { return Ok(()) };
         let sequence = segment.header.sequence;
         let job = self.pending.values().find(|p| matches!(p.waits, Waits::Segment(s) if s == sequence));
-        let failed = match job {
+        let mut failed: Vec<_> = match job {
             Some(job) => share(&*self.files, &job.files),
             None => {
                 let sync = |path: &Arc<str>| Some((path.clone(), sync_path(&*self.files, path).err()?));
                 segment.files.iter().filter_map(sync).collect()
             }
         };
+        failed.extend(self.uncertain(|path| segment.files.contains(path)));
         for path in segment.folders.clone() {
             self.sync_folder(&path)?;
         }

@@ -45,6 +45,9 @@ impl Committer {
             self.lanes[lane].at += 1;
             return Ok(Flow::Next);
         }
+        if self.lanes[lane].barred == self.rounds {
+            return Ok(Flow::Stop);
+        }
         let flow = match &batch[index].op {
             Op::Write { .. } => return self.gather_writes(lane, index, batch),
             Op::Replace { files, .. } => self.gather_replace(lane, index, files),
@@ -316,6 +319,10 @@ impl Committer {
         let oldest = self.segments.oldest();
         let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
         let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
+        for id in ids.iter().filter(|id| matches!(self.table.get(**id).name, Name::Block(_))).copied().collect::<Vec<_>>() {
+            // Torn, it would invite somebody else to go on in it, unnoticed, should the removal be lost. An error is none: it goes anyway.
+            let _ = self.sync_below(id);
+        }
         // Without a record, what is created next under the name would meet, after a power cut, what was removed.
         if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
             return Ok(Flow::Stop);
@@ -367,6 +374,8 @@ impl Committer {
         for id in ids {
             self.table.get_mut(id).pending = true;
         }
+        // What is written there next is another file of the same name.
+        self.lanes[lane].barred = self.rounds;
         self.segments.current.trash.push(number);
         self.hasten.get_or_insert(self.segments.current.at);
         self.round.posts.push(Post { lane, index, act: Act::Trash { folder, number } });

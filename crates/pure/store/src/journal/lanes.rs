@@ -105,6 +105,8 @@ pub(super) struct LaneState {
     pub(super) round_at: usize,
     /// The frame of this round speaks of it.
     pub(super) in_frame: bool,
+    /// A round in which nothing of it follows any more.
+    pub(super) barred: u64,
     /// The submission from which on it failed in this round.
     pub(super) failed: Option<(usize, DiskError)>,
 }
@@ -126,6 +128,7 @@ impl LaneState {
             at: 0,
             round_at: 0,
             in_frame: false,
+            barred: 0,
             failed: None,
         }
     }

@@ -5,6 +5,7 @@
 
 use super::apply::{self, Touched};
 use super::committer::Committer;
+use super::TRASH;
 use super::image::Image;
 use crate::port::DiskError;
 
@@ -23,8 +24,13 @@ impl Committer {
         if let Some(told) = image.lanes.get(&folder) {
             let mut touched = Touched::default();
             for trash in &told.trash {
+                let target = format!("{TRASH}/{}", trash.number);
                 if apply::is_left(&*self.files, &folder, trash)? {
                     apply::trash(&*self.files, &folder, trash, &mut touched)?;
+                } else if !apply::exists(&*self.files, &target)? {
+                    // What gets the name next is not to follow it.
+                    self.files.create_folder(&target)?;
+                    self.files.sync_folder(TRASH)?;
                 }
             }
             if apply::exists(&*self.files, &folder)? {

@@ -158,6 +158,7 @@ fn replay_lane(
             }
             apply::trash(files, folder, trash, touched)?;
         }
+        apply::trashed(folder, trash, touched);
     }
     if !apply::exists(files, folder)? {
         report.gone.push(folder.to_string());
@@ -173,6 +174,7 @@ fn replay_lane(
         if apply::is_left(files, folder, trash)? {
             apply::trash(files, folder, trash, touched)?;
         }
+        apply::trashed(folder, trash, touched);
     }
     apply::apply(files, folder, lane, cautious, touched)?;
     for (consumer, changes) in &lane.deltas {
