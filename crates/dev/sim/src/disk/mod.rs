@@ -19,11 +19,13 @@ pub use run::{Verdict, run, trace};
 use midge_store::journal::Flaw;
 
 /// Every rule of the journal that can be broken on purpose.
-pub const FLAWS: [Flaw; 6] = [
+pub const FLAWS: [Flaw; 8] = [
     Flaw::AcknowledgeBeforeSync,
     Flaw::ForgetFolders,
     Flaw::NoBarrier,
     Flaw::ReplayOverForeign,
     Flaw::ReuseBeforeCheckpoint,
     Flaw::KeepHeaderOfFreed,
+    Flaw::ReplayOldJournal,
+    Flaw::IgnoreIndex,
 ];

@@ -45,23 +45,32 @@ fn read(files: &dyn Files, handle: Handle, offset: u64, len: u64) -> Result<Vec<
     Ok(bytes)
 }
 
+/// How somebody else's doing is told.
+pub(super) struct Rules<'a> {
+    pub(super) records: &'a dyn Records,
+    /// By the index of the store, too.
+    pub(super) index: bool,
+}
+
 /// Why this store was used by somebody else since, if it was.
 pub(super) fn foreign(
     files: &dyn Files,
     folder: &str,
     accept: &[Option<Fingerprint>],
     images: &BTreeMap<Name, FileImage<'_>>,
-    records: &dyn Records,
+    rules: &Rules<'_>,
 ) -> Result<Option<String>, DiskError> {
     let standing = super::committer::fingerprint(files, &format!("{folder}/{}", super::INDEX));
-    if !accept.contains(&standing) {
+    if rules.index && !accept.contains(&standing) {
         return Ok(Some("msgs/index.db is another than at the last use".into()));
     }
     for (name, image) in images {
         let Name::Block(block) = name else { continue };
         let cause = match (image.base, &image.was) {
-            (Base::Keep, _) => foreign_block(files, folder, *block, image, u64::MAX, records)?,
-            (Base::Removed, Some((was, len))) => foreign_block(files, folder, *block, was, *len, records)?,
+            (Base::Keep, _) => foreign_block(files, folder, *block, image, u64::MAX, rules.records)?,
+            (Base::Removed, Some((was, len))) => {
+                foreign_block(files, folder, *block, was, *len, rules.records)?
+            }
             _ => None,
         };
         if cause.is_some() {
@@ -88,7 +97,9 @@ fn foreign_block(
     let check = || {
         let len = files.len(handle)?;
         if len > removed_at {
-            return Ok(Some(format!("msgs/{block}.blk ends at {len}, and was removed with {removed_at} bytes")));
+            return Ok(Some(format!(
+                "msgs/{block}.blk ends at {len}, and was removed with {removed_at} bytes"
+            )));
         }
         if removed_at == u64::MAX && len < image.need {
             return Ok(Some(format!("msgs/{block}.blk ends at {len}, and had {} bytes", image.need)));
@@ -117,7 +128,8 @@ pub(super) fn grown(
     folder: &str,
     (block, most): (u32, u64),
 ) -> Result<Option<String>, DiskError> {
-    let found = last_block(files, folder)?.filter(|(found, len)| *found > block || (*found == block && *len > most));
+    let found =
+        last_block(files, folder)?.filter(|(found, len)| *found > block || (*found == block && *len > most));
     Ok(found.filter(|_| most < u64::MAX).map(|(found, len)| {
         format!("msgs/{found}.blk has {len} bytes, and the store was deleted with {most} in {block}.blk")
     }))

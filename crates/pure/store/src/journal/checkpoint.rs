@@ -173,7 +173,8 @@ impl Committer {
     /// Those of these files of which a sync may have failed in another job that has not come back.
     fn uncertain(&self, mut among: impl FnMut(&Arc<str>) -> bool) -> Vec<(Arc<str>, DiskError)> {
         let syncs = self.pending.values().flat_map(|pending| pending.files.iter());
-        let mut found: Vec<_> = syncs.filter(|sync| sync.is_uncertain() && among(&sync.path)).map(unknown).collect();
+        let mut found: Vec<_> =
+            syncs.filter(|sync| sync.is_uncertain() && among(&sync.path)).map(unknown).collect();
         found.sort_by(|a, b| a.0.cmp(&b.0));
         found.dedup_by(|a, b| a.0 == b.0);
         found

@@ -58,6 +58,10 @@ pub enum Flaw {
     ReuseBeforeCheckpoint,
     /// A freed segment keeps its header.
     KeepHeaderOfFreed,
+    /// Segments of an earlier journal are left, and replayed with those of the one that followed it.
+    ReplayOldJournal,
+    /// Another `msgs/index.db` than the one that was there is no sign of somebody else.
+    IgnoreIndex,
 }
 
 /// Something that an operator should hear of.
@@ -182,9 +186,8 @@ impl Committer {
         };
         committer.adopt_deltas(&found.report)?;
         committer.segments.publish()?;
-        for path in &found.segments {
-            committer.files.remove(path)?;
-        }
+        let old = if settings.flaw == Some(Flaw::ReplayOldJournal) { &[][..] } else { &found.segments };
+        old.iter().try_for_each(|path| committer.files.remove(path))?;
         committer.files.sync_folder(JOURNAL)?;
         committer.empty(STAGED)?;
         committer.empty(TRASH)?;

@@ -319,7 +319,12 @@ impl Committer {
         let oldest = self.segments.oldest();
         let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
         let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
-        for id in ids.iter().filter(|id| matches!(self.table.get(**id).name, Name::Block(_))).copied().collect::<Vec<_>>() {
+        for id in ids
+            .iter()
+            .filter(|id| matches!(self.table.get(**id).name, Name::Block(_)))
+            .copied()
+            .collect::<Vec<_>>()
+        {
             // Torn, it would invite somebody else to go on in it, unnoticed, should the removal be lost. An error is none: it goes anyway.
             let _ = self.sync_below(id);
         }

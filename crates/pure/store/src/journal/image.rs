@@ -160,7 +160,9 @@ impl<'a> Image<'a> {
                     lane.note_index(&name, None);
                     let was = lane.files.remove(&name).unwrap_or_default();
                     lane.become_of(name.clone(), Base::Removed);
-                    if let (Name::Block(_), Base::Keep, Some(now)) = (&name, was.base, lane.files.get_mut(&name)) {
+                    if let (Name::Block(_), Base::Keep, Some(now)) =
+                        (&name, was.base, lane.files.get_mut(&name))
+                    {
                         now.was = Some((Box::new(was), len));
                     }
                 }

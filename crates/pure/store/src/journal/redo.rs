@@ -3,9 +3,9 @@
 //! A frame is on stable storage before what it says is carried out. When that fails in its midst, a replay would do what the files do not show: what
 //! comes later must not meet half of it, and the segment must not be freed. So it is done, from the journal, before either.
 
+use super::TRASH;
 use super::apply::{self, Touched};
 use super::committer::Committer;
-use super::TRASH;
 use super::image::Image;
 use crate::port::DiskError;
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::apply::{self, Touched};
+use super::apply::{self, Rules, Touched};
 use super::commit::put_file;
 use super::committer::Flaw;
 use super::image::{Image, LaneImage};
 use super::report::{Deltas, Foreign, Report};
-use super::scan::{Found, read_segments};
+use super::scan::{Found, read_segments_as};
 use super::{QUARANTINE, STAGED, TRASH, parent};
 use crate::format::record::{MAX_LEN, RecordKey};
 use crate::port::{DiskError, Fault, Files};
@@ -101,7 +101,7 @@ pub(super) fn replay_at(
     records: &dyn Records,
     flaw: Option<Flaw>,
 ) -> Result<Replayed, DiskError> {
-    let found = read_segments(files)?;
+    let found = read_segments_as(files, flaw == Some(Flaw::ReplayOldJournal))?;
     let image = Image::build(&found.usable);
     let mut report = Report {
         segments: found.usable.len(),
@@ -146,10 +146,11 @@ fn replay_lane(
     report: &mut Report,
 ) -> Result<(), DiskError> {
     let check = flaw != Some(Flaw::ReplayOverForeign);
+    let rules = Rules { records, index: flaw != Some(Flaw::IgnoreIndex) };
     for trash in lane.trash.iter().filter(|trash| !cautious && trash.folder.is_empty()) {
         if apply::is_left(files, folder, trash)? {
             let cause = match apply::grown(files, folder, trash.last)? {
-                None => apply::foreign(files, folder, &trash.accept, &trash.files, records)?,
+                None => apply::foreign(files, folder, &trash.accept, &trash.files, &rules)?,
                 cause => cause,
             };
             if let Some(cause) = cause.filter(|_| check) {
@@ -165,7 +166,11 @@ fn replay_lane(
         return Ok(());
     }
     let has_say = !lane.files.is_empty() || !lane.trash.is_empty();
-    let cause = if check && has_say { apply::foreign(files, folder, &lane.accept, &lane.files, records)? } else { None };
+    let cause = if check && has_say {
+        apply::foreign(files, folder, &lane.accept, &lane.files, &rules)?
+    } else {
+        None
+    };
     if let Some(cause) = cause {
         report.foreign.push(Foreign { folder: folder.to_string(), cause });
         return Ok(());

@@ -104,6 +104,11 @@ pub(super) fn read_segment(files: &dyn Files, path: &str) -> Result<Vec<u8>, Dis
 
 /// Reads all segments and decides which frames count.
 pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
+    read_segments_as(files, false)
+}
+
+/// The same; with `every`, of whatever generation, as it must not be.
+pub(super) fn read_segments_as(files: &dyn Files, every: bool) -> Result<Found, DiskError> {
     let hashes = Hashes::default();
     let mut found = Found::default();
     let mut read = Vec::new();
@@ -130,6 +135,13 @@ pub(super) fn read_segments(files: &dyn Files) -> Result<Found, DiskError> {
     }
     read.sort_by_key(|r| r.header.sequence);
     let live_from = read.iter().map(|r| r.header.live_from).max().unwrap_or(0);
+    if every {
+        for mut segment in read {
+            segment.limit = frames(&segment.bytes, hashes.clone()).count() as u64;
+            found.usable.push(segment);
+        }
+        return Ok(found);
+    }
     read.retain(|r| r.header.sequence >= live_from);
     judge(&mut found, read, &hashes);
     Ok(found)

@@ -1,5 +1,7 @@
 //! Fixed seeds, and nodes that are broken on purpose.
 
+mod disk;
+
 use midge_sim::model::Seen;
 use midge_sim::tamper::{ALL, Break};
 use midge_sim::{Settings, run};
