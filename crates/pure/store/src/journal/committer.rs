@@ -135,6 +135,8 @@ pub struct Committer {
     pub(super) next_number: u64,
     /// The number of the next delta, of whatever consumer.
     pub(super) next_delta: u64,
+    /// The process before did not stop cleanly.
+    unclean: bool,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
@@ -181,6 +183,7 @@ impl Committer {
             events: Vec::new(),
             next_number: found.next_number,
             next_delta: found.next_delta,
+            unclean: !found.segments.is_empty(),
             known: Set::default(),
             hasten: None,
         };
@@ -263,6 +266,10 @@ impl Committer {
             return Err(refuse("a store is open there already"));
         }
         self.name_folder(folder)?;
+        if self.unclean {
+            // The process before may have renamed what a power cut would rename back.
+            self.sync_folder(&format!("{folder}/msgs"))?;
+        }
         let number = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
         let mut state = LaneState::new(key.clone(), Standing::Open);
         if let Some(former) = former {
@@ -625,6 +632,10 @@ impl Committer {
                 self.release(Lane(u32::try_from(lane).unwrap_or(u32::MAX)))?;
             }
         }
+        if self.segments.current.bad {
+            self.rotate(0)?;
+        }
+        self.carry_cached()?;
         self.segments.sync()?;
         let oldest = self.segments.oldest();
         let held = self.lanes.iter().flat_map(|l| l.consumers.values()).any(|c| c.segment >= oldest);
