@@ -453,7 +453,9 @@ impl Rebuild {
         self.highest = step.seq;
         self.saw(step);
         block.holds = true;
-        (block.last_seq, block.last_ts_ns) = (step.seq, step.ts_ns);
+        block.last_seq = step.seq;
+        // An erased message has lost its time.
+        block.last_ts_ns = if step.ts_ns == 0 { block.last_ts_ns } else { step.ts_ns };
         if step.kind != StepKind::Message {
             return;
         }
@@ -600,6 +602,12 @@ impl Rebuild {
 
     /// Live and deleted sequences of each block.
     fn account_blocks(&mut self) {
+        // A block whose last message is erased may have no time of its own.
+        let mut latest = 0;
+        for block in &mut self.blocks {
+            latest = block.last_ts_ns.max(latest);
+            block.last_ts_ns = latest;
+        }
         let mut end = self.messages.len();
         let mut next_seq = u64::MAX;
         let last = self.blocks.len().saturating_sub(1);

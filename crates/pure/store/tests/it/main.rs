@@ -11,6 +11,8 @@ mod disk;
 mod fixtures;
 mod indexes;
 mod open;
+mod open_faults;
+mod open_replay;
 mod recover;
 mod states;
 mod streams;

@@ -157,12 +157,9 @@ impl Context<'_> {
         }
         let listed = |number: &u32| blocks.binary_search_by_key(number, |block: &Block| block.index).is_ok();
         let numbers = self.blocks.numbers();
-        let old = numbers.iter().filter(|number| **number <= index.last_block);
-        if let Some(other) =
-            old.clone().find(|number| !listed(number) && self.blocks.len(**number) != Some(0))
-        {
-            return Ok(Err(format!("block {other} is not in the index")));
-        }
+        // One that was removed before the index was written: all in it was deleted then.
+        let old = numbers.iter().filter(|number| **number <= index.last_block && !listed(number));
+        let old: Vec<String> = old.map(|number| names::block_file(*number)).collect();
         let newer: Vec<u32> = numbers.iter().copied().filter(|number| *number > index.last_block).collect();
         let totals = &index.totals;
         if totals.last_seq > MAX_SEQ || before > totals.last_seq {
@@ -180,6 +177,7 @@ impl Context<'_> {
         if let Err(cause) = result {
             return Ok(Err(cause));
         }
+        self.recovery.foreign.extend(old);
         image.find_first(self.config);
         if let Some(first) = image.blocks.iter_mut().find(|block| block.messages > 0)
             && first.first_seq == totals.first_seq

@@ -11,11 +11,14 @@ use super::{Context, Image, OpenError};
 use crate::format::index_db::Index;
 use crate::format::legacy_index::{self, LegacyIndex};
 use crate::format::names;
-use crate::format::record::Kind;
+use crate::format::record::{EMPTY_LEN, Kind};
 use crate::format::scan::{Cause, Walk};
 use crate::recover::{BlockState, Floor, Input, Known, Rebuild, Rebuilt};
 use crate::stream::cache::Cache;
 use crate::stream::{Block, State, SubjectState};
+
+/// No block has more bytes of messages.
+const MAX_BLOCK_BYTES: u64 = 1 << 32;
 
 /// What is found of a block beside its records.
 #[derive(Clone, Copy, Default)]
@@ -166,21 +169,21 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// What the index knows to be live, and no block has.
+    /// What the index knows to be live, and no block has. O(messages) of blocks that are missing or hurt.
     fn lost_since(&mut self, index: &Index, rebuilt: &Rebuilt, lost: &mut SeqSet) {
         let hurt = |number: u32| rebuilt.damage.iter().any(|damage| damage.block == number);
-        let mut front = true;
         for entry in &index.blocks {
             let there = self.blocks.len(entry.index);
             if there.is_none() && entry.messages() > 0 {
                 self.recovery.missing.push(entry.index);
-                // Blocks go from the front when all of their messages do.
-                if front {
-                    continue;
-                }
             }
-            front = false;
-            let cut = rebuilt.blocks.iter().any(|b| b.index == entry.index && b.last_seq <= entry.last_seq);
+            let found = rebuilt.blocks.binary_search_by_key(&entry.index, |block| block.index);
+            let found = found.ok().and_then(|at| rebuilt.blocks.get(at));
+            let cut = found.is_some_and(|block| block.last_seq <= entry.last_seq);
+            // More than its bytes have room for is no list to go through.
+            if entry.messages() > entry.bytes.min(MAX_BLOCK_BYTES) / EMPTY_LEN as u64 {
+                continue;
+            }
             if there.is_some() && !hurt(entry.index) && !cut {
                 continue;
             }
@@ -193,31 +196,41 @@ impl Context<'_> {
                 live.remove_range(from, to);
             });
             let absent = live.iter().filter(|seq| !rebuilt.holds(*seq));
+            let into = if there.is_some() { &mut *lost } else { &mut self.recovery.unaccounted };
             absent.for_each(|seq| {
-                lost.insert(seq);
+                into.insert(seq);
             });
         }
     }
 
+    /// Blocks and subjects as the store keeps them.
     fn image(&mut self, rebuilt: &Rebuilt, found: &[File]) -> Result<Image, OpenError> {
         let mut blocks = Vec::with_capacity(rebuilt.blocks.len());
         let last = rebuilt.blocks.len().saturating_sub(1);
+        self.blocks.end = None;
         for (at, (state, file)) in rebuilt.blocks.iter().zip(found).enumerate() {
-            if state.raw_bytes == 0 && at < last {
+            let damage = rebuilt.damage.iter().filter(|damage| damage.block == state.index);
+            let hurt = file.fault || damage.clone().any(|damage| damage.damage.cause != Cause::Zeros);
+            if self.blocks.len(state.index) == Some(0) && at < last {
                 // Nothing is in it, and nothing will be.
                 remove(self.files, &self.path(state.index))?;
                 remove(self.files, &format!("{}/{}", self.messages, names::block_key_file(state.index)))?;
                 self.recovery.mended.push(format!("{} was empty", names::block_file(state.index)));
                 continue;
             }
-            blocks.push(self.block(state, *file, at == last));
+            if hurt && state.messages == 0 && (at < last || state.good_end == 0) {
+                // A store removes blocks in which nothing is live; this one stays.
+                self.keep_block(state.index)?;
+                self.recovery.unreadable.push((state.index, "damaged, and nothing live in the rest".into()));
+                self.blocks.end = Some(End { good_end: 0, sealed: true });
+                continue;
+            }
+            let inside = damage.clone().any(|damage| (damage.damage.to as u64) < state.raw_bytes);
+            self.blocks.end = Some(End { good_end: state.good_end, sealed: file.compressed || inside });
+            blocks.push(self.block(state, *file));
         }
-        if let (Some(state), Some(file)) = (rebuilt.blocks.last(), found.last()) {
-            let hurt = |damage: &&crate::recover::Damaged| {
-                damage.block == state.index && (damage.damage.to as u64) < state.raw_bytes
-            };
-            let sealed = file.compressed || rebuilt.damage.iter().any(|damage| hurt(&damage));
-            self.blocks.end = Some(End { good_end: state.good_end, sealed });
+        if let Some(last) = blocks.last_mut() {
+            last.cache = Some(Box::new(Cache::empty(last.raw_len)));
         }
         let mut subjects = SubjectTree::new();
         for (subject, summary) in rebuilt.subjects().filter(|(subject, _)| !subject.is_empty()) {
@@ -236,7 +249,7 @@ impl Context<'_> {
         Ok(Image { state, blocks, subjects })
     }
 
-    fn block(&self, state: &BlockState, file: File, last: bool) -> Block {
+    fn block(&self, state: &BlockState, file: File) -> Block {
         let mut block = Block::new(state.index, state.last_seq, state.last_ts_ns);
         block.first_seq = state.first_seq;
         block.first_ts_ns = state.first_ts_ns;
@@ -249,9 +262,6 @@ impl Context<'_> {
         block.tombstones = state.tombstones;
         block.compressed = file.compressed;
         block.key = self.keys.get(&state.index).cloned().map(Box::new);
-        if last {
-            block.cache = Some(Box::new(Cache::empty(block.raw_len)));
-        }
         block
     }
 }

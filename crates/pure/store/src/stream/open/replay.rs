@@ -259,6 +259,10 @@ impl<'c, 'a, 'i> Replay<'c, 'a, 'i> {
         if record.seq > self.image.state.last_seq {
             return Ok(Err(format!("sequence {} was deleted and never stored", record.seq)));
         }
+        // An erased message has lost its time, which its tombstone has.
+        if record.seq == self.image.state.last_seq && record.ts_ns != 0 {
+            self.image.state.last_ts_ns = record.ts_ns;
+        }
         let last = self.image.blocks.len().saturating_sub(1);
         let at = self.image.blocks.partition_point(|block| block.last_seq < record.seq);
         if at < last

@@ -57,8 +57,10 @@ pub struct Recovery {
     pub damage: Vec<BlockDamage>,
     /// Blocks that stay as they are and are left out, with the cause.
     pub unreadable: Vec<(u32, String)>,
-    /// Blocks with live messages that the index lists and that are not there. Where limits remove messages from the front, the first ones may be gone rightly.
+    /// Blocks with live messages that the index lists and that are not there. Each was removed after the last of its messages, or is lost.
     pub missing: Vec<u32>,
+    /// Their messages of which no deletion is known: what limits removed, and whatever went last from its block, leaves no trace.
+    pub unaccounted: SeqSet,
     /// Sequences that were there and are not: messages, as far as can be known.
     pub lost: SeqSet,
     /// Bytes that cannot be read.
@@ -78,7 +80,7 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Nothing is damaged, lost or unreadable.
+    /// Nothing is damaged, lost or unreadable. Blocks may still be missing.
     pub fn is_clean(&self) -> bool {
         self.damage.is_empty()
             && self.unreadable.is_empty()

@@ -1,0 +1,188 @@
+//! Stores of this server, opened after they were left at any moment: what the index does not know is taken from the blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use midge_stdx::clock::{Mono, Now, Wall};
+use midge_stdx::entropy::{Entropy, Seeded};
+use midge_store::port::Files;
+use midge_store::recover::History;
+use midge_store::stream::{
+    Config, Filter, How, Medium, NewMessage, Opened, Opening, State, Step, Store, StoreKeys,
+};
+
+use crate::disk::{MemFiles, Rig};
+use crate::open::{live, put, read_all, snapshot};
+
+const FOLDER: &str = "$G/streams/S";
+
+pub fn copy(files: &MemFiles) -> MemFiles {
+    let all = snapshot(files, "");
+    let copied = MemFiles::default();
+    copied.create_folder(FOLDER).unwrap();
+    all.iter().for_each(|(path, bytes)| put(&copied, path, bytes));
+    copied
+}
+
+pub fn opening(config: &Config, encryption: Option<StoreKeys>) -> Opening {
+    Opening {
+        config: config.clone(),
+        folder: FOLDER.into(),
+        history: History::Constant,
+        encryption,
+        now: Now { mono: Mono(1), wall: Wall(1) },
+        headers: None,
+    }
+}
+
+fn subjects(opened: &Opened) -> BTreeMap<Vec<u8>, u64> {
+    let mut all = BTreeMap::new();
+    let _ = opened.subjects().for_each(|subject, state| {
+        all.insert(subject.to_vec(), state.total());
+        ControlFlow::<()>::Continue(())
+    });
+    all
+}
+
+fn subjects_of(store: &Store) -> BTreeMap<Vec<u8>, u64> {
+    let mut all = BTreeMap::new();
+    store.matching_subjects(&Filter::all(), |subject, state| {
+        all.insert(subject.to_vec(), state.total());
+    });
+    all
+}
+
+fn live_of(rig: &mut Rig) -> BTreeSet<u64> {
+    let mut all = BTreeSet::new();
+    let State { first_seq, last_seq, .. } = *rig.store.state();
+    for seq in first_seq.max(1)..=last_seq {
+        loop {
+            match rig.store.load(seq) {
+                Step::Ready(_) => {
+                    all.insert(seq);
+                    break;
+                }
+                Step::Failed(_) => break,
+                Step::Wait => assert!(rig.step(Mono(1))),
+            }
+        }
+    }
+    all
+}
+
+fn act(rig: &mut Rig, draw: &mut Seeded, removes: bool) {
+    let at = rig.store.state().last_seq as i64 + 1_000;
+    let now = Now { mono: Mono(at as u64), wall: Wall(at) };
+    match draw.below(12) {
+        0 if removes => {
+            let State { first_seq, last_seq, .. } = *rig.store.state();
+            let seq = first_seq + draw.below(last_seq + 1 - first_seq.min(last_seq));
+            let erase = draw.below(2) == 0;
+            while rig.store.remove(seq, erase) == Step::Wait {
+                rig.step(now.mono);
+            }
+        }
+        1 => {
+            rig.store.skip_range(0, 1 + draw.below(4), now, false).unwrap();
+        }
+        _ => {
+            let subject = format!("s.{}", draw.below(7));
+            let payload = vec![at as u8; draw.below(200) as usize];
+            let headers: &[u8] = if draw.below(4) == 0 { b"NATS/1.0\r\nK: v\r\n\r\n" } else { b"" };
+            let message =
+                NewMessage { subject: subject.as_bytes(), headers, payload: &payload, ..Default::default() };
+            rig.store.append(now, &message).unwrap();
+        }
+    }
+}
+
+fn run(config: &Config, seed: u64, removes: bool) {
+    let mut draw = Seeded::new(seed);
+    let mut rig = Rig::files(config.clone(), seed);
+    let (before, after) = (draw.below(200), draw.below(200));
+    for _ in 0..before {
+        act(&mut rig, &mut draw, removes);
+    }
+    rig.settle(Mono(1));
+    while rig.store.stop() == Step::Wait {
+        rig.step(Mono(1));
+    }
+    for _ in 0..after {
+        act(&mut rig, &mut draw, removes);
+    }
+    rig.settle(Mono(1));
+    let (state, known) = (*rig.store.state(), live_of(&mut rig));
+    let limited = config.removing_limits() != Default::default();
+    for with_index in [true, false] {
+        let files = copy(&rig.files);
+        let index = format!("{FOLDER}/msgs/index.db");
+        if !with_index && files.remove(&index).is_err() {
+            continue;
+        }
+        let opened = opening(config, None).run(&files).unwrap();
+        let what = format!("{config:?} seed {seed} {:?}", opened.recovery);
+        assert!(opened.recovery.damage.is_empty() && opened.recovery.lost.is_empty(), "{what}");
+        let found = live(&opened);
+        if limited && removes {
+            // What a removed message had displaced may be there again.
+            let gone: Vec<&u64> = known.difference(&found).collect();
+            assert!(gone.is_empty(), "{gone:?} {} {with_index} {what}", config.max_msgs_per_subject);
+            assert_eq!(opened.state().last_seq, state.last_seq, "{what}");
+        } else {
+            assert_eq!(found, known, "{what}");
+            assert_eq!(subjects(&opened), subjects_of(&rig.store), "{what}");
+            let first = if state.last_seq == 0 { 0 } else { state.first_seq };
+            assert_eq!(*opened.state(), State { first_seq: first, ..state }, "{what}");
+        }
+        let mut store = crate::open::store(opened);
+        let all = read_all(&mut store, &files, FOLDER);
+        assert!(all.keys().copied().collect::<BTreeSet<u64>>().is_superset(&known), "{what}");
+        // It goes on.
+        store
+            .append(Now { mono: Mono(9), wall: Wall(9) }, &NewMessage { subject: b"x", ..Default::default() })
+            .unwrap();
+    }
+}
+
+fn small() -> Config {
+    Config { block_len: 2_500, ..Config::new("S", Medium::File) }
+}
+
+#[test]
+fn what_followed_the_index_is_replayed() {
+    for seed in 0..60 {
+        run(&small(), seed, true);
+    }
+}
+
+#[test]
+fn limits_are_replayed_as_they_were_applied() {
+    for seed in 0..40 {
+        for removes in [false, true] {
+            run(&Config { max_msgs_per_subject: 1, ..small() }, seed, removes);
+            run(&Config { max_msgs_per_subject: 3, ..small() }, seed, removes);
+            run(&Config { max_msgs: 40, ..small() }, seed, removes);
+            run(&Config { max_bytes: 6_000, max_msgs_per_subject: 9, ..small() }, seed, removes);
+        }
+    }
+}
+
+#[test]
+fn a_stale_index_saves_reading_the_rest() {
+    let config = small();
+    let mut rig = Rig::files(config.clone(), 1);
+    let mut draw = Seeded::new(4);
+    for _ in 0..400 {
+        act(&mut rig, &mut draw, false);
+    }
+    rig.settle(Mono(1));
+    assert_eq!(rig.store.stop(), Step::Ready(()));
+    for _ in 0..60 {
+        act(&mut rig, &mut draw, false);
+    }
+    rig.settle(Mono(1));
+    let opened = opening(&config, None).run(&copy(&rig.files)).unwrap();
+    let How::Replayed { records } = opened.recovery.how else { panic!("{:?}", opened.recovery) };
+    assert_eq!(records, 60);
+    assert!(opened.recovery.blocks_read < 6, "{:?}", opened.recovery);
+}
