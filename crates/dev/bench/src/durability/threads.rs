@@ -67,6 +67,9 @@ impl Stream {
     }
 }
 
+/// Before anything is counted: a journal grows with its use, and stays as it is then.
+const WARM_UP: Duration = Duration::from_millis(500);
+
 /// As many messages as one thread gets promised: each completion is followed by another write of its stream.
 pub(super) fn disk(folder: &Path, shape: Shape, run: Duration) -> Result<Row, String> {
     let (disk, _) = Disk::open(folder, Settings::default(), &PlainRecords).map_err(|e| e.to_string())?;
@@ -83,8 +86,13 @@ pub(super) fn disk(folder: &Path, shape: Shape, run: Duration) -> Result<Row, St
         .flat_map(|stream| (0..shape.outstanding).map(|_| stream.next(&record)).collect::<Vec<_>>())
         .collect();
     let (mut got, mut messages, mut turns) = (Vec::new(), 0, 0);
-    let start = Instant::now();
-    while start.elapsed() < run {
+    let begin = Instant::now();
+    let mut start = None;
+    while start.is_none_or(|start: Instant| start.elapsed() < run) {
+        if start.is_none() && begin.elapsed() >= WARM_UP {
+            start = Some(Instant::now());
+            (messages, turns) = (0, 0);
+        }
         while !batch.is_empty() {
             let mut part = batch.drain(..batch.len().min(TURN)).collect();
             if disk.submit(&mut part) != Submitted::All {
@@ -106,7 +114,7 @@ pub(super) fn disk(folder: &Path, shape: Shape, run: Duration) -> Result<Row, St
         }
         turns += 1;
     }
-    let took = start.elapsed();
+    let took = start.map_or(Duration::ZERO, |start| start.elapsed());
     let syncs = disk.metrics().commit_syncs.figures();
     disk.close().map_err(|e| e.to_string())?;
     let mean = syncs.sum_ns / 1000 / syncs.count().max(1);
