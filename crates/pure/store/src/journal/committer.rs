@@ -136,7 +136,7 @@ pub struct Committer {
     /// The number of the next delta, of whatever consumer.
     pub(super) next_delta: u64,
     /// The process before did not stop cleanly.
-    unclean: bool,
+    pub(super) unclean: bool,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.

@@ -9,7 +9,7 @@ use super::lanes::{ConsumerState, FileId};
 use super::post::{Act, Post};
 use super::record::{Fingerprint, Ground};
 use super::{INDEX, STAGED, limits, parent, record};
-use crate::port::{Completion, DiskError, Fault, Name, Op, Promise, Submission};
+use crate::port::{Completion, DiskError, Fault, Mode, Name, Op, Promise, Submission};
 
 type Gathered = Result<Flow, DiskError>;
 
@@ -319,14 +319,10 @@ impl Committer {
         let oldest = self.segments.oldest();
         let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
         let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
-        for id in ids
-            .iter()
-            .filter(|id| matches!(self.table.get(**id).name, Name::Block(_)))
-            .copied()
-            .collect::<Vec<_>>()
-        {
-            // Torn, it would invite somebody else to go on in it, unnoticed, should the removal be lost. An error is none: it goes anyway.
-            let _ = self.sync_below(id);
+        for (name, id) in plain.iter().zip(&ids) {
+            if matches!(name, Name::Block(_)) {
+                self.last_sync(*id);
+            }
         }
         // Without a record, what is created next under the name would meet, after a power cut, what was removed.
         if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
@@ -357,6 +353,18 @@ impl Committer {
             self.trash(lane, index, folder, (0, u64::MAX));
         }
         Ok(Flow::Next)
+    }
+
+    /// A block is about to be removed. Torn, or with a length that it no longer has, it would invite somebody else to go on in it, unnoticed, should the removal
+    /// be lost. An error is none: it goes anyway.
+    fn last_sync(&mut self, id: FileId) {
+        let state = self.table.get(id);
+        if !self.unclean || state.met {
+            let _ = self.sync_below(id);
+        } else if let Ok(handle) = self.files.open(&state.path, Mode::Write) {
+            let _ = self.files.sync(handle);
+            self.files.close(handle);
+        }
     }
 
     /// The length of a block, so that a replay can tell whether somebody else went on with what was removed.
