@@ -20,7 +20,7 @@
 mod messages;
 mod names;
 mod rebuild;
+mod state;
 
-pub use rebuild::{
-    BlockState, Damaged, Floor, History, Input, Known, Limits, Rebuild, Rebuilt, StreamState, SubjectSummary,
-};
+pub use rebuild::{BlockState, Rebuild, Rebuilt};
+pub use state::{Damaged, Floor, History, Input, Known, Limits, StreamState, SubjectSummary};

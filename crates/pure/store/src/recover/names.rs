@@ -30,6 +30,25 @@ impl Names {
         }
     }
 
+    /// All numbers, so that names which are alike stand near each other: what is built of them in this order stays in the processor's caches.
+    pub(super) fn near_each_other(&self) -> Vec<u32> {
+        let first = self.get(0);
+        let common = (1..self.len()).fold(first.len(), |common, id| {
+            let name = self.get(id);
+            first.iter().zip(name).take(common).take_while(|(a, b)| a == b).count()
+        });
+        let mut keys: Vec<(u64, u32)> = (0..self.len())
+            .map(|id| {
+                let mut key = [0u8; 8];
+                let rest = self.get(id).get(common..).unwrap_or_default();
+                key.iter_mut().zip(rest).for_each(|(into, byte)| *into = *byte);
+                (u64::from_be_bytes(key), id)
+            })
+            .collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// The numbers of several names, new ones included.
     pub(super) fn resolve<'a>(&mut self, count: usize, name: impl Fn(usize) -> &'a [u8], ids: &mut Vec<u32>) {
         debug_assert!(count <= TOGETHER);
@@ -123,5 +142,13 @@ mod tests {
         assert!(all.iter().enumerate().all(|(at, id)| *id as usize == at % 3_000));
         assert!(all.iter().zip(&text).all(|(id, text)| names.get(*id) == text.as_bytes()));
         assert_eq!(names.get(3_000), b"");
+        let mut near = names.near_each_other();
+        assert_eq!(
+            near.iter().take(3).map(|id| names.get(*id)).collect::<Vec<_>>(),
+            [b"orders.0" as &[u8], b"orders.1", b"orders.10"]
+        );
+        near.sort_unstable();
+        assert!(near.into_iter().eq(0..3_000));
+        assert!(Names::default().near_each_other().is_empty());
     }
 }

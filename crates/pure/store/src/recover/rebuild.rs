@@ -4,62 +4,9 @@ use midge_index::seqset::SeqSet;
 
 use super::messages::{Cell, Messages, NONE};
 use super::names::{Names, TOGETHER};
-use crate::format::record::{CHECKSUM_LEN, HEAD_LEN, Kind, Record, RecordKey, decode};
+use super::state::{Damaged, Floor, History, Input, Limits, StreamState, SubjectSummary};
+use crate::format::record::{CHECKSUM_LEN, HEAD_LEN, Kind, Record, decode};
 use crate::format::scan::{Cause, Damage, Item, Order, Place, Scan};
-
-/// The limits that remove messages without leaving a trace. 0 stands for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Messages of the stream; only with discard policy `old`.
-    pub max_msgs: u64,
-    /// Bytes of the stream; only with discard policy `old`.
-    pub max_bytes: u64,
-    /// Messages of one subject, whatever the discard policy.
-    pub max_msgs_per_subject: u64,
-}
-
-/// What is known of the limits in the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
-    /// They were always the present ones.
-    Constant,
-    /// They may have been others.
-    Unknown,
-}
-
-/// What an older index says of a block: which of its sequences were live when it was written.
-#[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// The last sequence of the stream at that time: nothing is known of those above.
-    pub until: u64,
-    /// The first live sequence of the block.
-    pub first_seq: u64,
-    /// The last sequence of the block; below the first when nothing was live.
-    pub last_seq: u64,
-    /// Sequences between them that were not live.
-    pub deleted: &'a SeqSet,
-}
-
-impl Known<'_> {
-    /// Whether the sequence was deleted.
-    #[inline]
-    pub fn is_deleted(&self, seq: u64) -> bool {
-        seq <= self.until && (seq < self.first_seq || seq > self.last_seq || self.deleted.contains(seq))
-    }
-}
-
-/// A block to be added.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// Its number.
-    pub index: u32,
-    /// Its records, uncompressed and decrypted.
-    pub plain: &'a [u8],
-    /// The key of their checksums.
-    pub key: &'a RecordKey,
-    /// What is known of deletions in it.
-    pub known: Option<Known<'a>>,
-}
 
 /// One block.
 #[derive(Clone, Debug)]
@@ -98,56 +45,6 @@ pub struct BlockState {
     start: u32,
 }
 
-/// Bytes of a block that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damaged {
-    /// The block.
-    pub block: u32,
-    /// Where, and why.
-    pub damage: Damage,
-}
-
-/// The state of a stream, as the API words it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamState {
-    /// Live messages.
-    pub messages: u64,
-    /// Bytes of their records.
-    pub bytes: u64,
-    /// The first live message; one above the last sequence when there is none.
-    pub first_seq: u64,
-    /// Its time, Unix nanoseconds; 0 when there is none or it is not known.
-    pub first_ts_ns: i64,
-    /// The highest sequence that was ever used.
-    pub last_seq: u64,
-    /// Its time.
-    pub last_ts_ns: i64,
-}
-
-/// The last sequence goes not below this.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Floor {
-    /// A sequence that was used.
-    pub last_seq: u64,
-    /// Its time, Unix nanoseconds.
-    pub last_ts_ns: i64,
-}
-
-/// What is known of a subject with live messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubjectSummary {
-    /// Live messages.
-    pub messages: u64,
-    /// The last one.
-    pub last_seq: u64,
-    /// Bytes of its record.
-    pub last_len: u32,
-    /// No earlier block has any.
-    pub first_block: u32,
-    /// No later block has any.
-    pub last_block: u32,
-}
-
 /// A rebuilt stream.
 #[derive(Debug)]
 pub struct Rebuilt {
@@ -171,9 +68,10 @@ pub struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Subjects of live messages, in the order of their first message.
+    /// Subjects of live messages. Those that are alike come one after the other.
     pub fn subjects(&self) -> impl Iterator<Item = (&[u8], SubjectSummary)> + '_ {
-        (0..).zip(&self.subjects).filter(|(_, subject)| subject.live > 0).map(|(id, subject)| {
+        self.names.near_each_other().into_iter().filter_map(|id| {
+            let subject = self.subjects.get(id as usize).filter(|subject| subject.live > 0)?;
             let last_len = self.messages.cell(subject.last).map_or(0, |cell| cell.len);
             let summary = SubjectSummary {
                 messages: u64::from(subject.live),
@@ -182,7 +80,7 @@ impl Rebuilt {
                 first_block: subject.first_block,
                 last_block: subject.last_block,
             };
-            (self.names.get(id), summary)
+            Some((self.names.get(id), summary))
         })
     }
 

@@ -11,6 +11,7 @@ mod disk;
 mod fixtures;
 mod indexes;
 mod open;
+mod open_cuts;
 mod open_faults;
 mod open_replay;
 mod recover;

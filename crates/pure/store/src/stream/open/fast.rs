@@ -42,10 +42,17 @@ pub(super) fn read_index(
 ) -> Result<Option<IndexFile>, DiskError> {
     let path = format!("{}/{}", messages(folder), names::INDEX);
     let mut cause = String::from("there is no index");
-    for path in [staged(&path), path] {
-        let Some(file) = read(files, &path)? else { continue };
+    for place in [&staged(&path), &path] {
+        let Some(file) = read(files, place)? else { continue };
         match decode(&file, stream, key) {
-            Ok(index) => return Ok(Some(index)),
+            Ok(index) => {
+                if *place != path {
+                    // The key that it is under took its place already.
+                    files.rename(place, &path)?;
+                    files.sync_folder(&messages(folder))?;
+                }
+                return Ok(Some(index));
+            }
             Err(error) => cause = error.to_string(),
         }
     }
