@@ -34,6 +34,8 @@ pub(super) struct Cache {
     pub(super) postings: Option<Box<Postings>>,
     /// When it was read or written last.
     pub(super) used: Mono,
+    /// The same among those of one moment: the higher, the later.
+    pub(super) stamp: u64,
 }
 
 impl Cache {

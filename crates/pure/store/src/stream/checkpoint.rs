@@ -11,6 +11,7 @@ use super::{Filter, Step, Store, ready};
 use crate::format::index_db::{self, BlockEntry, Index, SubjectEntry, Totals};
 use crate::format::names;
 use crate::port::{Name, Op, Promise};
+use crate::recover::Limits;
 
 /// Nanoseconds between two indexes.
 const INTERVAL_NS: u64 = 120_000_000_000;
@@ -23,9 +24,48 @@ impl Store {
         self.now = now;
         let Some(disk) = &self.disk else { return };
         let due = disk.dirty && now.0.saturating_sub(disk.index_written.0) >= INTERVAL_NS;
-        if due && self.subjects.len() as u64 <= MANY && self.deleted() <= MANY {
+        if !due {
+            return;
+        }
+        if self.is_indexable() {
+            let _ = self.write_index(Promise::Cached);
+        } else {
+            self.drop_index();
+            self.finish_removals();
+        }
+    }
+
+    /// Whether an index is written without being asked for.
+    fn is_indexable(&self) -> bool {
+        self.subjects.len() as u64 <= MANY && self.deleted() <= MANY
+    }
+
+    /// Records are gone, or about to go, that said what limits had removed.
+    pub(super) fn history_changed(&mut self) {
+        let limits = self.config.removing_limits();
+        if let Some(disk) = &mut self.disk {
+            disk.urgent |= limits != Limits::default();
+        }
+    }
+
+    /// Writes an index when [`Store::history_changed`].
+    pub(super) fn index_if_urgent(&mut self) {
+        let urgent = self.disk.as_ref().is_some_and(|disk| disk.urgent && disk.flight.failure().is_none());
+        if urgent && self.is_indexable() && !self.closed {
             let _ = self.write_index(Promise::Cached);
         }
+    }
+
+    /// Removes and replaces what an older index would have missed.
+    fn finish_removals(&mut self) {
+        let promise = self.promise();
+        let Some(disk) = &mut self.disk else { return };
+        let (files, staged) = (std::mem::take(&mut disk.dead), std::mem::take(&mut disk.staged));
+        let files: Vec<Name> = files.into_iter().flat_map(|(_, files)| files).collect();
+        if !files.is_empty() {
+            self.submit(Op::Remove { files, promise });
+        }
+        staged.into_iter().for_each(|(index, rewritten)| self.adopt(index, rewritten));
     }
 
     /// Has everything that was submitted put on stable storage, in its own files: what an explicit sync interval asks for.
@@ -47,10 +87,11 @@ impl Store {
     /// Submits the index, with what belongs to it. O(subjects + deleted).
     fn write_index(&mut self, promise: Promise) -> Step<()> {
         let first_ns = ready!(self.first_ts_ns());
-        if self.blocks.is_empty() {
+        self.seal();
+        // Nothing was stored since the store was new.
+        if self.blocks.back().is_none_or(|last| last.raw_len == 0 && self.state.last_seq == 0) {
             return Step::Ready(());
         }
-        self.seal();
         let Some(index) = self.index(first_ns) else { return Step::Ready(()) };
         let mut entries = Vec::with_capacity(self.subjects.len());
         self.matching_subjects(&Filter::all(), |subject, state| {
@@ -82,9 +123,19 @@ impl Store {
         }
         self.submit(Op::Replace { files, promise });
         if let Some(disk) = &mut self.disk {
-            (disk.dirty, disk.index_written) = (false, self.now);
+            (disk.dirty, disk.index_written, disk.indexed, disk.urgent) = (false, self.now, true, false);
         }
+        self.finish_removals();
         Step::Ready(())
+    }
+
+    /// Much is about to go of which an index would say that it was lost.
+    pub(super) fn drop_index(&mut self) {
+        if self.disk.as_mut().is_some_and(|disk| std::mem::take(&mut disk.indexed)) {
+            let path = format!("{}/{}", names::MESSAGES, names::INDEX);
+            self.submit(Op::Remove { files: vec![Name::Path(path.into())], promise: Promise::Cached });
+            self.finish_removals();
+        }
     }
 
     /// Keeps a change of a consumer's state; complete in order with the messages. Nothing in a memory store.

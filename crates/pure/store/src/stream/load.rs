@@ -127,9 +127,10 @@ impl Store {
         if at + 1 == self.blocks.len() {
             self.seal();
         }
+        self.stamp += 1;
         let block = &mut self.blocks[at];
         if let Some(cache) = block.cache.as_deref_mut().filter(|cache| cache.from == 0) {
-            cache.used = now;
+            (cache.used, cache.stamp) = (now, self.stamp);
             return Step::Ready(());
         }
         if self.load_failure.as_ref().is_some_and(|(index, _)| *index == block.index)
@@ -161,7 +162,8 @@ impl Store {
         if let Some(cache) = self.blocks[at].cache.as_deref_mut()
             && cache.offsets.get(seq).is_some()
         {
-            cache.used = now;
+            self.stamp += 1;
+            (cache.used, cache.stamp) = (now, self.stamp);
             return Step::Ready(());
         }
         self.need(at)
@@ -271,9 +273,11 @@ impl Store {
             return;
         }
         let last = self.blocks.len() - 1;
-        let mut loaded: Vec<(Mono, usize)> = (0..last)
+        let mut loaded: Vec<((Mono, u64), usize)> = (0..last)
             .filter(|at| *at != keep && !self.blocks[*at].loading)
-            .filter_map(|at| Some((self.blocks[at].cache.as_ref()?.used, at)))
+            .filter_map(|at| {
+                Some((self.blocks[at].cache.as_ref().map(|cache| (cache.used, cache.stamp))?, at))
+            })
             .filter(|(_, at)| self.blocks[*at].written == self.blocks[*at].raw_len)
             .collect();
         if loaded.len() > most {

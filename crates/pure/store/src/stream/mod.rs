@@ -172,6 +172,14 @@ struct Disk {
     works: flight::Works,
     /// The state differs from the index on disk.
     dirty: bool,
+    /// There may be an index.
+    indexed: bool,
+    /// Records are gone by which a rebuild could tell what limits removed: the next submission takes an index along.
+    urgent: bool,
+    /// Files of blocks without messages, to be removed with the next index: an older one would call them lost.
+    dead: Vec<(u32, Vec<Name>)>,
+    /// Blocks that were written anew, to take their places with the next index.
+    staged: Vec<(u32, rewrite::Rewritten)>,
     index_written: Mono,
 }
 
@@ -186,6 +194,10 @@ impl Disk {
             key,
             works: flight::Works::default(),
             dirty: false,
+            indexed: true,
+            urgent: false,
+            dead: Vec::new(),
+            staged: Vec::new(),
             index_written: Mono(0),
         }
     }
@@ -199,6 +211,8 @@ pub struct Store {
     blocks: VecDeque<Block>,
     /// Where the last reader was.
     near: usize,
+    /// How often blocks were asked for.
+    stamp: u64,
     /// The number of the next block; none is given twice.
     next_index: u32,
     subjects: SubjectTree<SubjectState>,
@@ -257,6 +271,7 @@ impl Store {
             state: State::default(),
             blocks: VecDeque::new(),
             near: 0,
+            stamp: 0,
             next_index: 1,
             subjects: SubjectTree::new(),
             wheel: Wheel::new(),
@@ -340,6 +355,7 @@ impl Store {
     /// Takes what the disk is to do. Submits what was appended so far.
     pub fn take_submissions(&mut self, into: &mut Vec<Submission>) {
         self.seal();
+        self.index_if_urgent();
         if let Some(disk) = &mut self.disk {
             into.append(&mut disk.out);
         }

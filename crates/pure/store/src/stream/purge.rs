@@ -75,6 +75,8 @@ impl Store {
         self.writable()?;
         let State { messages, bytes, .. } = self.state;
         if messages > 0 || self.blocks.len() > 1 {
+            self.drop_index();
+            self.history_changed();
             self.begin_empty()?;
             let keep = self.blocks.len() - 1;
             let dropped: Vec<Block> = self.blocks.drain(..keep).collect();
@@ -202,6 +204,8 @@ impl Store {
                 self.state.last_seq = query.seq - 1;
                 // The new block has to hold the new last sequence, whatever there was.
                 let (messages, bytes) = (self.state.messages, self.state.bytes);
+                self.drop_index();
+                self.history_changed();
                 if let Err(error) = self.begin_empty() {
                     return Step::Failed(error);
                 }
@@ -217,6 +221,10 @@ impl Store {
                 Ok(purged) => Step::Ready(query.purged + purged),
                 Err(error) => Step::Failed(error),
             };
+        }
+        if self.state.first_seq < query.seq {
+            self.drop_index();
+            self.history_changed();
         }
         while self.state.first_seq < query.seq && self.state.messages > 0 {
             let seq = self.state.first_seq;
@@ -252,6 +260,8 @@ impl Store {
         if query.seq >= self.state.last_seq {
             return Step::Ready(query.removed);
         }
+        self.drop_index();
+        self.history_changed();
         while self.blocks.len() > 1 && self.blocks[self.blocks.len() - 2].last_seq >= query.seq {
             let at = self.blocks.len() - 1;
             ready!(self.need(at));
@@ -273,6 +283,8 @@ impl Store {
     fn reset(&mut self, now: Now) -> u64 {
         let State { messages, bytes, .. } = self.state;
         let dropped: Vec<Block> = self.blocks.drain(..).collect();
+        self.drop_index();
+        self.history_changed();
         self.drop_blocks(dropped, self.promise());
         self.forget_all();
         self.state = State { last_ts_ns: now.wall.0, ..State::default() };

@@ -63,7 +63,8 @@ impl Store {
     pub(super) fn record_removal(&mut self, at: usize, seq: u64, ts_ns: i64, erase: bool) {
         let block = &self.blocks[at];
         // A block that goes as a whole takes its messages along.
-        let goes = block.messages == 1 && at + 1 < self.blocks.len() && (at == 0 || !block.tombstones);
+        let lingers = at > 0 && (block.tombstones || self.disk.as_ref().is_some_and(|disk| disk.indexed));
+        let goes = block.messages == 1 && at + 1 < self.blocks.len() && !lingers;
         if !goes {
             let index = block.index;
             // The sequence and time were stored before, so that both can be stored again.
@@ -95,6 +96,8 @@ impl Store {
         if self.disk.is_none() {
             return;
         }
+        self.history_changed();
+        let Some(block) = self.blocks.get_mut(at) else { return };
         // A rewrite that began before would bring the message back.
         block.version += 1;
         block.rewriting = false;
@@ -121,11 +124,24 @@ impl Store {
     /// Removes a block with all that is left in it. Not the last one.
     pub(super) fn drop_block(&mut self, at: usize) {
         let Some(block) = self.blocks.remove(at) else { return };
-        if self.disk.is_some() {
-            let files = block_files(block.index, block.key.is_some());
-            let promise = self.promise();
-            self.submit(Op::Remove { files, promise });
+        let promise = self.promise();
+        let Some(disk) = &mut self.disk else { return };
+        let mut files = block_files(block.index, block.key.is_some());
+        if at > 0 && disk.indexed {
+            // That first blocks go is no surprise; any other one an index would call lost.
+            disk.dead.push((block.index, files));
+            return;
         }
+        // Nothing older may outlive it: it may hold what a limit removed because of what goes here.
+        let (older, newer) =
+            std::mem::take(&mut disk.dead).into_iter().partition(|(index, _)| *index < block.index);
+        disk.dead = newer;
+        let older: Vec<(u32, Vec<Name>)> = older;
+        files.extend(older.into_iter().flat_map(|(_, files)| files));
+        if at > 0 {
+            self.history_changed();
+        }
+        self.submit(Op::Remove { files, promise });
     }
 
     /// Closes the store: everything it has is submitted, and nothing more can be.

@@ -254,7 +254,20 @@ impl Store {
         self.submit_aside(Op::Stage { file, bytes }, Aside::Staged(index, rewritten));
     }
 
+    /// A rewritten block is staged. One from which nothing was dropped takes its place at once.
     pub(super) fn staged(&mut self, index: u32, rewritten: Rewritten) {
+        let shorter = self.block_numbered(index).is_some_and(|at| {
+            let block = &self.blocks[at];
+            block.version == rewritten.version && (rewritten.plain.len() as u32) < block.raw_len
+        });
+        match &mut self.disk {
+            Some(disk) if shorter && disk.indexed => disk.staged.push((index, rewritten)),
+            _ => self.adopt(index, rewritten),
+        }
+    }
+
+    /// A staged block takes its place, unless the block has changed since.
+    pub(super) fn adopt(&mut self, index: u32, rewritten: Rewritten) {
         let Some(at) = self.block_numbered(index) else { return };
         let block = &mut self.blocks[at];
         // A later rewrite may be under way.

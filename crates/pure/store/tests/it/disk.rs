@@ -5,11 +5,12 @@ use std::sync::Arc;
 #[allow(clippy::disallowed_types, reason = "a test shares what a disk shares")]
 use std::sync::Mutex;
 
-use midge_stdx::clock::Mono;
+use midge_stdx::clock::{Mono, Now};
 use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::journal::{self, Committer, PlainRecords, Report, Settings};
 use midge_store::port::{Completion, DiskError, Entry, Fault, Files, Handle, Mode, Op, Submission};
-use midge_store::stream::{Config, Store};
+use midge_store::recover::History;
+use midge_store::stream::{Config, Opening, Recovery, Step, Store};
 
 #[derive(Default)]
 struct Tree {
@@ -263,6 +264,7 @@ impl Rig {
             let Submission { lane, ticket, op } = self.aside.remove(at);
             let outcome = journal::aside(&*self.files, &self.folder, op);
             self.works += 1;
+            assert!(self.works < 100_000, "it loads without end");
             done.push(Completion { lane, ticket, outcome });
         }
         done.into_iter().for_each(|completion| {
@@ -290,5 +292,32 @@ impl Rig {
     pub fn file(&self, name: &str) -> Vec<u8> {
         let path = format!("{}/{name}", self.folder);
         self.files.with(|tree| tree.files.get(&path).cloned().unwrap_or_default())
+    }
+
+    /// Ends the store, with `clean` as a server that stops, otherwise as one that is killed, and opens it again.
+    pub fn reopen(&mut self, clean: bool, now: Now) -> Recovery {
+        if clean {
+            while let Step::Wait = self.store.stop() {
+                assert!(self.step(now.mono));
+            }
+            self.store.close();
+            self.settle(now.mono);
+        }
+        self.queue.clear();
+        self.aside.clear();
+        self.restart();
+        let opening = Opening {
+            config: self.store.config().clone(),
+            folder: self.folder.clone(),
+            history: History::Constant,
+            encryption: None,
+            now,
+            headers: None,
+        };
+        let opened = opening.run(&*self.files).unwrap();
+        let recovery = opened.recovery.clone();
+        let lane = self.committer.as_mut().unwrap().register(&self.folder).unwrap();
+        self.store = opened.into_store(lane, Box::new(Seeded::new(9)), now.mono);
+        recovery
     }
 }

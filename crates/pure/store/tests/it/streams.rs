@@ -408,10 +408,29 @@ impl Run {
         }
     }
 
+    /// Everything is done, and the server stops or is killed.
+    fn reopen(&mut self) {
+        while self.rig.store.is_over_limits() && self.rig.step(self.now.mono) {}
+        self.rig.settle(self.now.mono);
+        let clean = self.draw.below(2) == 0;
+        let recovery = self.rig.reopen(clean, self.now);
+        self.log.push(format!("reopen, clean {clean}: {:?}", recovery.how));
+        if self.model.last_seq == 0 {
+            // Nothing on disk says when it was emptied.
+            self.model.last_ts_ns = self.rig.store.state().last_ts_ns;
+        }
+        assert!(recovery.damage.is_empty(), "{recovery:?}");
+        assert!(recovery.lost.is_empty() || !recovery.missing.is_empty(), "{recovery:?}");
+        self.check();
+    }
+
     fn go(&mut self, steps: usize) {
         for _ in 0..steps {
             self.now.mono.0 += 1;
             self.now.wall.0 += 10;
+            if self.rig.committer.is_some() && self.draw.below(25) == 0 {
+                self.reopen();
+            }
             match self.draw.below(10) {
                 0..6 => self.append(),
                 6..8 => self.change(),
@@ -440,5 +459,5 @@ fn seeds(range: std::ops::Range<u64>) {
 
 #[test]
 fn a_store_agrees_with_a_model_that_walks_every_message() {
-    seeds(0..150);
+    seeds(0..250);
 }
