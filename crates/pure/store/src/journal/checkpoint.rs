@@ -438,7 +438,7 @@ impl Committer {
         }
         let current = &self.segments.current;
         for segment in found.usable.iter_mut().filter(|s| s.header.sequence == current.header.sequence) {
-            segment.limit = segment.limit.min(current.synced);
+            segment.limit = segment.limit.min(current.synced.max(current.completed));
         }
         Ok(found)
     }

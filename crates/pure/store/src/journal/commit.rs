@@ -167,7 +167,10 @@ impl Committer {
         if self.round.sync {
             self.segments.sync()?;
         }
-        self.segments.current.completed = self.segments.current.frames;
+        let current = &mut self.segments.current;
+        if !current.bad {
+            current.completed = current.frames;
+        }
         Ok(())
     }
 

@@ -479,6 +479,10 @@ impl Committer {
         let blocks = format!("{}/msgs", self.lanes[lane].folder);
         self.sync_folder(&blocks)?;
         let last = last_block(&*self.files, &self.lanes[lane].folder)?;
+        if let Some((block, _)) = last {
+            let id = self.file(lane, &Name::Block(block));
+            self.last_sync(id);
+        }
         self.mention(lane);
         self.trash(lane, index, "".into(), last.unwrap_or((0, 0)));
         Ok(Flow::Next)

@@ -1,7 +1,7 @@
 //! Headers of segments and frames.
 //!
 //! ```text
-//! segment:  0 "midgeJL1"  8 sequence  16 live from  24 previous  32 frames of previous  40 length  48 checksum
+//! segment:  0 "midgeJL1"  8 sequence  16 live from  24 previous  32 its frames on stable storage  40 its frames at most  48 length  56 checksum
 //! frame:    0 body bytes (u32)  4 records (u32)  8 sequence of the segment  16 number in it  24 synced
 //!          32 checksum of the frame before  40 checksum of bytes 0..40 and the body  48 body, zeros to a multiple of 512
 //! ```
@@ -15,7 +15,7 @@ use super::limits::{SECTOR, SEGMENT_HEADER_LEN};
 
 const MAGIC: &[u8; 8] = b"midgeJL1";
 /// Bytes of a segment's header that mean something.
-pub(super) const SEGMENT_HEAD: usize = 56;
+pub(super) const SEGMENT_HEAD: usize = 64;
 /// Bytes of a frame before its body.
 pub const FRAME_HEAD: usize = 48;
 
@@ -28,8 +28,10 @@ pub struct SegmentHeader {
     pub live_from: u64,
     /// The segment before; 0 when there is none.
     pub previous: u64,
-    /// Frames of the segment before that are on stable storage; what follows them there was never promised.
+    /// Frames of the segment before that are on stable storage.
     pub previous_frames: u64,
+    /// Frames of it that count, if they are there: the rest of them were only cached. What follows was refused.
+    pub previous_most: u64,
     /// Bytes of the file.
     pub len: u64,
 }
@@ -56,7 +58,8 @@ impl SegmentHeader {
     /// The header as bytes, a sector of them, and its checksum, which the first frame continues.
     pub fn encode(&self, hashes: &Hashes) -> (Vec<u8>, u64) {
         let mut out = MAGIC.to_vec();
-        for field in [self.sequence, self.live_from, self.previous, self.previous_frames, self.len] {
+        let Self { sequence, live_from, previous, previous_frames, previous_most, len } = *self;
+        for field in [sequence, live_from, previous, previous_frames, previous_most, len] {
             out.extend_from_slice(&field.to_le_bytes());
         }
         let sum = hashes.0.sum(&[&out]);
@@ -77,7 +80,8 @@ impl SegmentHeader {
             live_from: word(bytes, 16)?,
             previous: word(bytes, 24)?,
             previous_frames: word(bytes, 32)?,
-            len: word(bytes, 40)?,
+            previous_most: word(bytes, 40)?,
+            len: word(bytes, 48)?,
         };
         Some((header, sum))
     }
@@ -162,8 +166,14 @@ mod tests {
     #[test]
     fn a_header_comes_back_and_a_flipped_bit_does_not() {
         let hashes = Hashes::default();
-        let header =
-            SegmentHeader { sequence: 7, live_from: 5, previous: 6, previous_frames: 40, len: 1 << 20 };
+        let header = SegmentHeader {
+            sequence: 7,
+            live_from: 5,
+            previous: 6,
+            previous_frames: 40,
+            previous_most: 41,
+            len: 1 << 20,
+        };
         let (mut bytes, sum) = header.encode(&hashes);
         assert_eq!(bytes.len(), SECTOR);
         assert_eq!(SegmentHeader::decode(&bytes, &hashes), Some((header, sum)));

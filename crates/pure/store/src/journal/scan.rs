@@ -180,14 +180,12 @@ fn chain(mut read: Vec<Read>, hashes: &Hashes) -> (Vec<Read>, Option<Damage>) {
 
 fn judge(found: &mut Found, read: Vec<Read>, hashes: &Hashes) {
     let (read, broken) = chain(read, hashes);
-    let promised: Vec<Option<u64>> =
-        read.iter().skip(1).map(|next| Some(next.header.previous_frames)).chain([None]).collect();
-    for (mut segment, promised) in read.into_iter().zip(promised) {
+    let told = |next: &Read| Some((next.header.previous_frames, next.header.previous_most));
+    let limits: Vec<Option<(u64, u64)>> = read.iter().skip(1).map(told).chain([None]).collect();
+    for (mut segment, limits) in read.into_iter().zip(limits) {
+        let (promised, most) = (limits.map(|l| l.0), limits.map_or(u64::MAX, |l| l.1));
         let mut walk = frames(&segment.bytes, hashes.clone());
-        let count = walk
-            .by_ref()
-            .take(promised.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)))
-            .count() as u64;
+        let count = walk.by_ref().take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64;
         segment.limit = count;
         let lost = match promised {
             Some(promised) => count < promised,

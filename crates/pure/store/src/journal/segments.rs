@@ -123,8 +123,14 @@ impl Segments {
         }
         let hashes = Hashes::default();
         let first = free.remove(0);
-        let header =
-            SegmentHeader { sequence, live_from: sequence, previous: 0, previous_frames: 0, len: first.len };
+        let header = SegmentHeader {
+            sequence,
+            live_from: sequence,
+            previous: 0,
+            previous_frames: 0,
+            previous_most: 0,
+            len: first.len,
+        };
         let (_, sum) = header.encode(&hashes);
         let current = Segment::new(first, header, sum);
         let next_len = settings.first_segment_len.saturating_mul(2).min(settings.segment_len);
@@ -227,6 +233,7 @@ impl Segments {
             live_from: self.oldest(),
             previous: self.sequence(),
             previous_frames: self.current.synced,
+            previous_most: self.current.synced.max(self.current.completed),
             len: fresh.len,
         };
         self.next_sequence += 1;
