@@ -11,8 +11,8 @@ use midge_store::format::record::Record;
 use midge_store::port::{Files, Lane, Mode, Op};
 use midge_store::recover::History;
 use midge_store::stream::{
-    Config, Discard, HeaderRules, How, Medium, OpenError, Opened, Opening, SourceProgress, Step, Store,
-    StoreKeys, header,
+    Config, Discard, HeaderRules, How, Medium, Opened, Opening, SourceProgress, Step, Store, StoreKeys,
+    header,
 };
 use serde_json::Value;
 use sha2::Digest;
@@ -342,5 +342,30 @@ fn a_stream_without_files_is_new() {
     late.config.first_seq = 100;
     let opened = late.run(&files).unwrap();
     assert_eq!((opened.state().first_seq, opened.state().last_seq), (100, 99));
-    let _ = OpenError::NoKey;
+}
+
+#[test]
+fn opening_may_move_to_another_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Opening>();
+    sendable::<Opened>();
+}
+
+#[test]
+fn a_block_that_came_back_after_its_removal_says_nothing() {
+    // Its messages were deleted when the index was written, as the index does not list it.
+    let (whole, hidden) = (stream("multiblock", "FIXMB"), stream("compressed", "FIXS2"));
+    let files = load(&whole);
+    let before = live(&open(&whole, &files));
+    put(&files, &format!("{}/msgs/4.blk", folder(&whole)), b"");
+    assert_eq!(live(&open(&whole, &files)), before);
+    // A number that no index of this stream knows and that is below its last one.
+    let purged = stream("purged", "FIXPURGE");
+    let files = load(&purged);
+    let old = file(hidden.path.join("msgs/3.blk"));
+    put(&files, &format!("{}/msgs/1.blk", folder(&purged)), &old);
+    let opened = open(&purged, &files);
+    assert_eq!((opened.recovery.how.clone(), opened.state().messages), (How::Index, 0));
+    assert_eq!(opened.recovery.foreign, ["1.blk"]);
+    assert_eq!(get(&files, &format!("{}/msgs/1.blk", folder(&purged))), Some(old));
 }
