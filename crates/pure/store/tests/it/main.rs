@@ -14,6 +14,8 @@ mod open;
 mod open_cuts;
 mod open_faults;
 mod open_replay;
+mod parity_files;
+mod parity_store;
 mod recover;
 mod states;
 mod streams;
