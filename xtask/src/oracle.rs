@@ -13,7 +13,8 @@ const SCRIPTS: &str = "crates/dev/testkit/scripts";
 const CORPUS: &str = "crates/pure/config/tests/corpus";
 
 const USAGE: &str = "\
-usage: cargo xtask oracle core [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] | --audit
+usage: cargo xtask oracle store [--seeds N] [--from N]
+       cargo xtask oracle core [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] | --audit
 
   --only TEXT    scripts whose name contains TEXT; `corpus` for the configuration files
   --server PATH  compare this program instead of a release build of midge
@@ -29,6 +30,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
     let mut rest = arguments.iter();
     match rest.next().map(String::as_str) {
         Some("core") => {}
+        Some("store") => return store(rest.as_slice()),
         other => bail!("unknown set of scripts {other:?}\n\n{USAGE}"),
     }
     while let Some(argument) = rest.next() {
@@ -59,6 +61,18 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
         .arg(server)
         .args(["--scripts", SCRIPTS, "--corpus", CORPUS])
         .args(passed_on)
+        .status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Streams passed to and fro between the Go server and our store.
+fn store(arguments: &[String]) -> Result<ExitCode> {
+    let reference = tools::python()?.go_server;
+    let status = Command::new(build_helper("exchange")?)
+        .current_dir(repo::root())
+        .arg("--reference")
+        .arg(reference)
+        .args(arguments)
         .status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
