@@ -59,13 +59,19 @@ pub(super) const PAYLOAD: usize = 128;
 
 impl Host {
     /// So many new stores under a folder.
-    pub(super) fn create(folder: &Path, count: usize, sync: Sync, change: impl Fn(&mut Config)) -> Result<Host, String> {
+    pub(super) fn create(
+        folder: &Path,
+        count: usize,
+        sync: Sync,
+        change: impl Fn(&mut Config),
+    ) -> Result<Host, String> {
         let (disk, _) = Disk::open(folder, Settings::default(), &PlainRecords).map_err(|e| e.to_string())?;
         let mailbox = Arc::new(Mailbox::default());
         let (mut stores, mut first_lane) = (Vec::new(), 0);
         for n in 0..count {
             let name = format!("S{n}");
-            let lane = disk.register(&format!("$G/streams/{name}"), mailbox.clone()).map_err(|e| e.to_string())?;
+            let lane =
+                disk.register(&format!("$G/streams/{name}"), mailbox.clone()).map_err(|e| e.to_string())?;
             if n == 0 {
                 first_lane = lane.0;
             }
@@ -114,7 +120,11 @@ impl Host {
     }
 
     /// Asks until there is an answer.
-    pub(super) fn ask<T>(&mut self, at: usize, mut ask: impl FnMut(&mut Store) -> Step<T>) -> Result<T, String> {
+    pub(super) fn ask<T>(
+        &mut self,
+        at: usize,
+        mut ask: impl FnMut(&mut Store) -> Step<T>,
+    ) -> Result<T, String> {
         loop {
             match ask(&mut self.stores[at]) {
                 Step::Ready(answer) => return Ok(answer),

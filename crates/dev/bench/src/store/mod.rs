@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use host::{Host, PAYLOAD};
+use midge_disk::RealFiles;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::port::{Completion, Outcome};
-use midge_store::stream::{Config, Filter, Medium, NewMessage, NextQuery, Store, Sync};
+use midge_store::recover::History;
+use midge_store::stream::{Config, Filter, Medium, NewMessage, NextQuery, Opening, Store, Sync};
 
 use crate::durability;
 
@@ -41,7 +43,9 @@ fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, Strin
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,
             other => {
-                return Err(format!("unknown argument {other}: store [--folder F] [--seconds S] [--rounds N] [--only TEXT]"));
+                return Err(format!(
+                    "unknown argument {other}: store [--folder F] [--seconds S] [--rounds N] [--only TEXT]"
+                ));
             }
         }
     }
@@ -76,7 +80,8 @@ struct Figure {
 /// Runs every figure in turns, and prints medians.
 pub(crate) fn run(given: &mut dyn Iterator<Item = String>) -> Result<bool, String> {
     let arguments = arguments(given)?;
-    let figures: Vec<Figure> = figures().into_iter().filter(|figure| figure.name.contains(&arguments.only)).collect();
+    let figures: Vec<Figure> =
+        figures().into_iter().filter(|figure| figure.name.contains(&arguments.only)).collect();
     let mut values = vec![Vec::new(); figures.len()];
     for round in 0..arguments.rounds {
         for (figure, values) in figures.iter().zip(&mut values) {
@@ -107,15 +112,47 @@ pub(crate) fn run(given: &mut dyn Iterator<Item = String>) -> Result<bool, Strin
 }
 
 fn figures() -> Vec<Figure> {
-    let figure = |name, unit, at_least, floor, aim, measure| Figure { name, unit, at_least, floor, aim, measure };
+    let figure =
+        |name, unit, at_least, floor, aim, measure| Figure { name, unit, at_least, floor, aim, measure };
     vec![
-        figure("durable appends, 1,000 outstanding, one stream", "of the bare loop's best rate", true, 0.7, 0.9, busy),
+        figure(
+            "durable appends, 1,000 outstanding, one stream",
+            "of the bare loop's best rate",
+            true,
+            0.7,
+            0.9,
+            busy,
+        ),
         figure("durable append, one outstanding", "of the bare loop's latency", false, 1.25, 1.1, alone),
-        figure("durable appends, 1,000 streams, one outstanding each", "of one fdatasync per append", true, 10.0, 40.0, wide),
+        figure(
+            "durable appends, 1,000 streams, one outstanding each",
+            "of one fdatasync per append",
+            true,
+            10.0,
+            40.0,
+            wide,
+        ),
         figure("unsynced append of 128 B, CPU of the store", "ns", false, 350.0, 200.0, append_cpu),
-        figure("unsynced append of 128 B, CPU of all threads, into files", "ns", false, 1000.0, 600.0, append_cpu_disk),
+        figure(
+            "unsynced append of 128 B, CPU of all threads, into files",
+            "ns",
+            false,
+            1000.0,
+            600.0,
+            append_cpu_disk,
+        ),
         figure("sequential read, checksums verified, cached pages", "M records/s", true, 5.0, 8.0, read),
         figure("last by subject over 1 M subjects, warm", "µs", false, 1.5, 0.6, last),
+        figure("open of 1 M messages after a kill", "s", false, 0.25, 0.1, open_one),
+        figure("open of 10 M messages after a kill", "s", false, 2.0, 0.8, open_ten),
+        figure(
+            "memory of an opened store, 10 M messages over 1 M subjects",
+            "bytes per subject",
+            false,
+            120.0,
+            60.0,
+            open_memory,
+        ),
         figure("memory of a live subject beside its length", "bytes", false, 64.0, 40.0, subject_memory),
     ]
 }
@@ -234,6 +271,53 @@ fn read(arguments: &Arguments) -> Result<f64, String> {
     })
 }
 
+/// Opens a store of `count` messages over `subjects` subjects that a killed process left; answers seconds, and bytes of memory that it took.
+fn reopened(arguments: &Arguments, count: u64, subjects: u64) -> Result<(f64, f64), String> {
+    in_folder(arguments, |folder| {
+        let mut host = Host::create(folder, 1, Sync::Interval, |_| {})?;
+        fill(&mut host, count, |n| format!("kv.bucket.{:06}", n.wrapping_mul(7_919) % subjects))?;
+        drop(host);
+        let files = RealFiles::open(folder).map_err(|e| e.to_string())?;
+        let before = resident()?;
+        let opening = Opening {
+            config: Config { sync: Sync::Interval, ..Config::new("S0", Medium::File) },
+            folder: "$G/streams/S0".into(),
+            history: History::Constant,
+            encryption: None,
+            now: Now::default(),
+            headers: None,
+        };
+        let start = Instant::now();
+        let opened = opening.run(&files).map_err(|e| e.to_string())?;
+        let took = start.elapsed().as_secs_f64();
+        let store = opened.into_store(midge_store::port::Lane(0), Box::new(Seeded::new(1)), Mono(0));
+        if store.state().messages != count {
+            return Err(format!("{:?} was found", store.state()));
+        }
+        Ok((took, resident()? - before))
+    })
+}
+
+/// Bytes of this process in memory.
+fn resident() -> Result<f64, String> {
+    let text = std::fs::read_to_string("/proc/self/statm").map_err(|e| e.to_string())?;
+    let pages: f64 =
+        text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).ok_or("no figure in statm")?;
+    Ok(pages * rustix::param::page_size() as f64)
+}
+
+fn open_one(arguments: &Arguments) -> Result<f64, String> {
+    Ok(reopened(arguments, MANY, 1000)?.0)
+}
+
+fn open_ten(arguments: &Arguments) -> Result<f64, String> {
+    Ok(reopened(arguments, 10 * MANY, 1000)?.0)
+}
+
+fn open_memory(arguments: &Arguments) -> Result<f64, String> {
+    Ok(reopened(arguments, 10 * MANY, MANY)?.1 / MANY as f64)
+}
+
 fn many_subjects() -> Result<Store, String> {
     let mut store = Store::in_memory(Config::new("S", Medium::Memory), Box::new(Seeded::new(1)));
     for n in 0..MANY {
@@ -251,7 +335,8 @@ fn subject(n: u64) -> String {
 fn last(_: &Arguments) -> Result<f64, String> {
     let mut store = many_subjects()?;
     let mut draw = Seeded::new(7);
-    let filters: Vec<Filter> = (0..200_000).map(|_| Filter::one(subject(draw.below(MANY)).as_bytes())).collect();
+    let filters: Vec<Filter> =
+        (0..200_000).map(|_| Filter::one(subject(draw.below(MANY)).as_bytes())).collect();
     for filter in &filters[..1000] {
         store.last(filter);
     }
