@@ -23,6 +23,9 @@ struct Arguments {
     run: Duration,
     rounds: usize,
     only: String,
+    /// Only open the store in this folder.
+    probe: Option<PathBuf>,
+    messages: u64,
 }
 
 fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, String> {
@@ -31,6 +34,8 @@ fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, Strin
         run: Duration::from_secs(2),
         rounds: 5,
         only: String::new(),
+        probe: None,
+        messages: 0,
     };
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
@@ -42,6 +47,8 @@ fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, Strin
             }
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,
+            "--probe" => parsed.probe = Some(PathBuf::from(value()?)),
+            "--messages" => parsed.messages = value()?.parse().map_err(|_| "--messages takes a number")?,
             other => {
                 return Err(format!(
                     "unknown argument {other}: store [--folder F] [--seconds S] [--rounds N] [--only TEXT]"
@@ -80,6 +87,9 @@ struct Figure {
 /// Runs every figure in turns, and prints medians.
 pub(crate) fn run(given: &mut dyn Iterator<Item = String>) -> Result<bool, String> {
     let arguments = arguments(given)?;
+    if let Some(folder) = &arguments.probe {
+        return probe(folder, arguments.messages).map(|()| true);
+    }
     let figures: Vec<Figure> =
         figures().into_iter().filter(|figure| figure.name.contains(&arguments.only)).collect();
     let mut values = vec![Vec::new(); figures.len()];
@@ -271,31 +281,47 @@ fn read(arguments: &Arguments) -> Result<f64, String> {
     })
 }
 
-/// Opens a store of `count` messages over `subjects` subjects that a killed process left; answers seconds, and bytes of memory that it took.
+/// Opens a store of `count` messages over `subjects` subjects that a killed process left, in a process of its own; answers seconds, and bytes of
+/// memory that it took.
 fn reopened(arguments: &Arguments, count: u64, subjects: u64) -> Result<(f64, f64), String> {
     in_folder(arguments, |folder| {
         let mut host = Host::create(folder, 1, Sync::Interval, |_| {})?;
         fill(&mut host, count, |n| format!("kv.bucket.{:06}", n.wrapping_mul(7_919) % subjects))?;
         drop(host);
-        let files = RealFiles::open(folder).map_err(|e| e.to_string())?;
-        let before = resident()?;
-        let opening = Opening {
-            config: Config { sync: Sync::Interval, ..Config::new("S0", Medium::File) },
-            folder: "$G/streams/S0".into(),
-            history: History::Constant,
-            encryption: None,
-            now: Now::default(),
-            headers: None,
-        };
-        let start = Instant::now();
-        let opened = opening.run(&files).map_err(|e| e.to_string())?;
-        let took = start.elapsed().as_secs_f64();
-        let store = opened.into_store(midge_store::port::Lane(0), Box::new(Seeded::new(1)), Mono(0));
-        if store.state().messages != count {
-            return Err(format!("{:?} was found", store.state()));
+        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut probe = std::process::Command::new(program);
+        probe.args(["store", "--probe"]).arg(folder).args(["--messages", &count.to_string()]);
+        let output = probe.output().map_err(|e| e.to_string())?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut figures = text.split_whitespace().map(str::parse::<f64>);
+        match (figures.next(), figures.next()) {
+            (Some(Ok(took)), Some(Ok(memory))) => Ok((took, memory)),
+            _ => Err(format!("the probe said {text:?} {}", String::from_utf8_lossy(&output.stderr))),
         }
-        Ok((took, resident()? - before))
     })
+}
+
+/// Opens a store, and prints what that took.
+fn probe(folder: &Path, count: u64) -> Result<(), String> {
+    let files = RealFiles::open(folder).map_err(|e| e.to_string())?;
+    let before = resident()?;
+    let opening = Opening {
+        config: Config { sync: Sync::Interval, ..Config::new("S0", Medium::File) },
+        folder: "$G/streams/S0".into(),
+        history: History::Constant,
+        encryption: None,
+        now: Now::default(),
+        headers: None,
+    };
+    let start = Instant::now();
+    let opened = opening.run(&files).map_err(|e| e.to_string())?;
+    let took = start.elapsed().as_secs_f64();
+    let store = opened.into_store(midge_store::port::Lane(0), Box::new(Seeded::new(1)), Mono(0));
+    if store.state().messages != count {
+        return Err(format!("{:?} was found", store.state()));
+    }
+    println!("{took} {}", resident()? - before);
+    Ok(())
 }
 
 /// Bytes of this process in memory.
