@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use midge_stdx::hash::{Map, Set};
-use midge_store::journal::{Committer, Event};
+use midge_store::journal::{Committer, Event, Finished};
 use midge_store::port::{Completion, DiskError, Fault, Lane, Op, Outcome, Submission, Ticket};
 
 use crate::inbox::{Inbox, Request, Taken, Weight, weigh};
@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     lanes: Map<u32, Arc<LaneOwner>>,
     /// Lanes that wait for their last checkpoint.
     leaving: Set<u32>,
+    /// Those of them whose checkpoint is done, while a job may still lose something of theirs.
+    parting: Vec<Lane>,
     /// Folders of lanes that could not be released.
     unreleased: Map<Arc<str>, Lane>,
     batch: Vec<Submission>,
@@ -95,6 +97,7 @@ impl Driver {
             pace,
             lanes: Map::default(),
             leaving: Set::default(),
+            parting: Vec::new(),
             unreleased: Map::default(),
             batch: Vec::new(),
             done: Vec::new(),
@@ -124,10 +127,7 @@ impl Driver {
             }
             self.metrics.queued_operations.set(taken.queued_ops as u64);
             self.metrics.queued_bytes.set(taken.queued_bytes as u64);
-            for finished in taken.finished.drain(..) {
-                self.jobs -= 1;
-                self.committer.finished(finished, &mut self.done);
-            }
+            self.finished(&mut taken.finished);
             for lane in taken.cached.drain(..) {
                 self.due.cached.push_back((now + self.pace.sync_interval, lane));
             }
@@ -137,10 +137,23 @@ impl Driver {
             }
             self.timers(now);
             self.hand_out(now);
+            // What only a job knows to have failed has to be known before the end.
             if self.closing.is_some() && self.jobs == 0 && self.inbox.is_drained() {
                 return self.closing.take();
             }
         }
+    }
+
+    /// Tells the committer of jobs that ended; lanes that waited for them may end now.
+    fn finished(&mut self, finished: &mut Vec<Finished>) {
+        if finished.is_empty() {
+            return;
+        }
+        for finished in finished.drain(..) {
+            self.jobs -= 1;
+            self.committer.finished(finished, &mut self.done);
+        }
+        std::mem::take(&mut self.parting).into_iter().for_each(|lane| self.leave(lane));
     }
 
     /// Executes everything that was submitted, in pieces of a bounded size, and tells the owners.
@@ -301,12 +314,17 @@ impl Driver {
 
     /// Ends a lane whose files were synced.
     fn leave(&mut self, lane: Lane) {
-        self.leaving.remove(&lane.0);
-        self.logged.remove(&lane.0);
-        let Some(owner) = self.lanes.remove(&lane.0) else { return };
         // One that was deleted has ended already.
         let open = self.committer.folder(lane).is_some();
         let result = if open { self.committer.release(lane) } else { Ok(()) };
+        // A job of a segment may sync a file of it right now: the lane ends when that has come back.
+        if matches!(&result, Err(error) if error.fault == Fault::Busy) && self.jobs > 0 {
+            self.parting.push(lane);
+            return;
+        }
+        self.leaving.remove(&lane.0);
+        self.logged.remove(&lane.0);
+        let Some(owner) = self.lanes.remove(&lane.0) else { return };
         if let Err(error) = &result {
             tracing::error!(
                 blame = "disk",

@@ -42,18 +42,18 @@ const DONE: u8 = 2;
 const FAILED: u8 = 3;
 
 impl Sync {
-    /// Takes it on: nobody else will do it. The state that forbids it otherwise.
-    fn take(&self) -> Result<(), u8> {
-        self.state.compare_exchange(WAITS, RUNS, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+    /// Takes it on, so that nobody else will do it; false when somebody has.
+    fn take(&self) -> bool {
+        self.state.compare_exchange(WAITS, RUNS, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn ended(&self, state: u8) {
         self.state.store(state, Ordering::Release);
     }
 
-    /// Whether it may have failed, with the error on its way.
-    fn is_uncertain(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), RUNS | FAILED)
+    /// [`RUNS`] or [`FAILED`], when it may have failed, with the error on its way.
+    fn uncertain(&self) -> Option<u8> {
+        Some(self.state.load(Ordering::Acquire)).filter(|state| matches!(*state, RUNS | FAILED))
     }
 }
 
@@ -81,6 +81,21 @@ pub(super) struct Waiting {
     failed: Option<DiskError>,
 }
 
+/// A segment whose own job has come back, while syncs of its files ran in others: an error may have been told to those.
+pub(super) struct Held {
+    sequence: u64,
+    jobs: Vec<u64>,
+    files: Arc<[Sync]>,
+    repaired: bool,
+}
+
+/// A sync that may have failed in a job that has not come back.
+struct Uncertain {
+    job: u64,
+    path: Arc<str>,
+    failed: bool,
+}
+
 fn sync_path(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     let handle = match files.open(path, Mode::Write) {
         // Removed since: the removal has its own record.
@@ -99,24 +114,19 @@ fn sync_folder(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     }
 }
 
-fn unknown(sync: &Sync) -> (Arc<str>, DiskError) {
-    let text = "the outcome of an earlier sync is not known".into();
-    let path = sync.path.to_string();
-    (sync.path.clone(), DiskError { fault: Fault::Device, call: "sync", path, text })
+/// What is reported of a sync that failed in a job that has not come back.
+fn failed_elsewhere(path: Arc<str>) -> (Arc<str>, DiskError) {
+    let text = "a sync in another job failed".into();
+    let error = DiskError { fault: Fault::Device, call: "sync", path: path.to_string(), text };
+    (path, error)
 }
 
-/// Does what is left of a job's syncs; answers which failed, or may have.
+/// Does what is left of a job's syncs; answers which failed.
 fn share(files: &dyn Files, syncs: &[Sync]) -> Vec<(Arc<str>, DiskError)> {
     let mut failed = Vec::new();
-    for sync in syncs {
-        match sync.take() {
-            Ok(()) => {
-                failed.extend(sync_path(files, &sync.path).err().map(|error| (sync.path.clone(), error)));
-                sync.ended(DONE);
-            }
-            Err(DONE) => {}
-            Err(_) => failed.push(unknown(sync)),
-        }
+    for sync in syncs.iter().filter(|sync| sync.take()) {
+        failed.extend(sync_path(files, &sync.path).err().map(|error| (sync.path.clone(), error)));
+        sync.ended(DONE);
     }
     failed
 }
@@ -125,7 +135,7 @@ impl Job {
     /// Does it.
     pub fn run(self, files: &dyn Files) -> Finished {
         let (mut failed, mut failed_folders) = (Vec::new(), Vec::new());
-        for sync in self.files.iter().filter(|sync| sync.take().is_ok()) {
+        for sync in self.files.iter().filter(|sync| sync.take()) {
             match sync_path(files, &sync.path) {
                 Ok(()) => sync.ended(DONE),
                 Err(error) => {
@@ -166,17 +176,21 @@ impl Committer {
 
     /// Whether a sync of this file may have failed in a job, which has not said so yet: the next sync would be told that all is well.
     pub(super) fn is_uncertain(&self, path: &Arc<str>) -> bool {
-        let here = |sync: &Sync| sync.path == *path && sync.is_uncertain();
+        let here = |sync: &Sync| sync.path == *path && sync.uncertain().is_some();
         self.pending.values().any(|pending| pending.files.iter().any(here))
     }
 
-    /// Those of these files of which a sync may have failed in another job that has not come back.
-    fn uncertain(&self, mut among: impl FnMut(&Arc<str>) -> bool) -> Vec<(Arc<str>, DiskError)> {
-        let syncs = self.pending.values().flat_map(|pending| pending.files.iter());
-        let mut found: Vec<_> =
-            syncs.filter(|sync| sync.is_uncertain() && among(&sync.path)).map(unknown).collect();
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        found.dedup_by(|a, b| a.0 == b.0);
+    /// The syncs of these files that may have failed in a job that has not come back.
+    fn uncertain(&self, among: impl Fn(&Arc<str>) -> bool) -> Vec<Uncertain> {
+        let mut found = Vec::new();
+        for (&job, pending) in &self.pending {
+            for sync in &*pending.files {
+                if let Some(state) = sync.uncertain().filter(|_| among(&sync.path)) {
+                    found.push(Uncertain { job, path: sync.path.clone(), failed: state == FAILED });
+                }
+            }
+        }
+        found.sort_by(|a, b| (&a.path, a.job).cmp(&(&b.path, b.job)));
         found
     }
 
@@ -221,23 +235,25 @@ impl Committer {
         let Some(pending) = self.pending.remove(&finished.id) else { return };
         match pending.waits {
             Waits::Segment(sequence) => {
-                let at = self.segments.closed.iter().position(|s| s.header.sequence == sequence);
+                let own = |path: &Arc<str>| pending.files.iter().any(|sync| sync.path == *path);
+                let (elsewhere, running): (Vec<_>, Vec<_>) =
+                    self.uncertain(own).into_iter().partition(|sync| sync.failed);
                 let mut failed = finished.failed;
-                failed.extend(self.uncertain(|path| pending.files.iter().any(|sync| sync.path == *path)));
+                failed.extend(elsewhere.into_iter().map(|sync| failed_elsewhere(sync.path)));
                 let repaired = self.repair_all(failed) && self.folders_again(finished.failed_folders);
-                if let Some(at) = at {
-                    self.segments.closed[at].checkpointed = repaired;
-                }
-                if let Err(error) = self.free_checkpointed() {
-                    self.events.push(Event::Stuck(error));
-                }
+                let jobs = running.into_iter().map(|sync| sync.job).collect();
+                self.held.push(Held { sequence, jobs, files: pending.files, repaired });
             }
             Waits::Lane => {
                 for (path, error) in finished.failed {
                     self.repair(&path, error);
                 }
-                let waiting = self.waiting.iter_mut().find(|w| w.jobs.contains(&finished.id));
-                if let Some(waiting) = waiting {
+                let own = self.waiting.iter().position(|w| w.jobs.contains(&finished.id));
+                if let Some(at) = own {
+                    // Jobs that were handed out later may have been told of an error first.
+                    let uncertain = self.uncertain(|path| self.waiting[at].files.contains(path));
+                    let waiting = &mut self.waiting[at];
+                    waiting.jobs.extend(uncertain.into_iter().map(|sync| sync.job));
                     for (path, error) in finished.failed_folders {
                         self.lanes[waiting.lane.0 as usize].folders.push(path);
                         waiting.failed = Some(error);
@@ -246,7 +262,24 @@ impl Committer {
             }
             Waits::Nobody => {}
         }
+        self.checkpoint_held(finished.id);
         self.complete_waiting(finished.id, done);
+    }
+
+    /// Segments that waited for this job only, or for none, are checkpointed.
+    fn checkpoint_held(&mut self, job: u64) {
+        for held in &mut self.held {
+            held.jobs.retain(|id| *id != job);
+        }
+        let mut any = false;
+        for Held { sequence, repaired, .. } in self.held.extract_if(.., |h| h.jobs.is_empty()) {
+            let segment = self.segments.closed.iter_mut().find(|s| s.header.sequence == sequence);
+            segment.into_iter().for_each(|segment| segment.checkpointed = repaired);
+            any = true;
+        }
+        if any && let Err(error) = self.free_checkpointed() {
+            self.events.push(Event::Stuck(error));
+        }
     }
 
     /// A checkpoint with this file does not keep its promise.
@@ -323,7 +356,14 @@ impl Committer {
                 segment.files.iter().filter_map(sync).collect()
             }
         };
-        failed.extend(self.uncertain(|path| segment.files.contains(path)));
+        for Uncertain { path, failed: known, .. } in self.uncertain(|path| segment.files.contains(path)) {
+            if known {
+                failed.push(failed_elsewhere(path));
+            } else if let Err(error) = self.put_again(&path) {
+                // One that still runs may be told of an error that another sync is not: only what was written after it is certain.
+                failed.push((path, error));
+            }
+        }
         for path in segment.folders.clone() {
             self.sync_folder(&path)?;
         }
@@ -448,6 +488,18 @@ impl Committer {
         Image::build(&self.read_back()?.usable).rewrite(&*self.files, path).map(|_| ())
     }
 
+    /// Writes the journal's bytes of a file again, and syncs them.
+    fn put_again(&self, path: &str) -> Result<(), DiskError> {
+        // Opened before they are written: an error of theirs is told here, whoever else is told of it.
+        let handle = match self.files.open(path, Mode::Write) {
+            Err(error) if error.fault == Fault::Absent => return Ok(()),
+            other => other?,
+        };
+        let synced = self.rewrite(path).and_then(|()| self.files.sync(handle));
+        self.files.close(handle);
+        synced
+    }
+
     /// A file could not be synced: what the kernel holds of it is not to be trusted, so that the journal's bytes are written again. False when that fails
     /// too.
     pub(super) fn repair(&mut self, path: &Arc<str>, error: DiskError) -> bool {
@@ -463,7 +515,7 @@ impl Committer {
             }
         }
         // What the journal does not speak of was only cached, and is gone as far as the device is concerned: the owner is told.
-        match self.rewrite(path).and_then(|()| sync_path(&*self.files, path)) {
+        match self.put_again(path) {
             Ok(()) => {
                 if let Some((id, _)) = owner {
                     self.table.get_mut(id).suspect = false;
@@ -477,6 +529,8 @@ impl Committer {
                     self.lanes[lane].refused = Some(again.clone());
                 }
                 self.fail_waiting(path, &again);
+                let with = |held: &&mut Held| held.files.iter().any(|sync| sync.path == *path);
+                self.held.iter_mut().filter(with).for_each(|held| held.repaired = false);
                 self.events.push(Event::Stuck(again));
                 false
             }

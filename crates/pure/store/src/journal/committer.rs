@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use midge_stdx::hash::{Map, Set};
 
-use super::checkpoint::{Job, Pending, Waiting};
+use super::checkpoint::{Held, Job, Pending, Waiting};
 use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
 use super::record::Fingerprint;
 use super::replay::{Records, replay_at};
@@ -129,6 +129,7 @@ pub struct Committer {
     pub(super) jobs: Vec<Job>,
     pub(super) pending: Map<u64, Pending>,
     pub(super) waiting: Vec<Waiting>,
+    pub(super) held: Vec<Held>,
     pub(super) next_job: u64,
     pub(super) events: Vec<Event>,
     /// The next number of a staged file or of a folder in the trash; never used twice while a journal could speak of it.
@@ -179,6 +180,7 @@ impl Committer {
             jobs: Vec::new(),
             pending: Map::default(),
             waiting: Vec::new(),
+            held: Vec::new(),
             next_job: 1,
             events: Vec::new(),
             next_number: found.next_number,
@@ -307,9 +309,6 @@ impl Committer {
         let mut ids: Vec<FileId> = state.ok_or_else(|| no_lane("release"))?.files.values().copied().collect();
         ids.sort_unstable();
         self.redo(index)?;
-        let folders = std::mem::take(&mut self.lanes[index].folders);
-        self.round.clear();
-        let oldest = self.segments.oldest();
         for id in &ids {
             self.settle(*id)?;
             if self.table.get(*id).cached {
@@ -317,19 +316,26 @@ impl Committer {
                 let text = "the outcome of an earlier sync is not known".into();
                 return Err(DiskError { fault: Fault::Busy, call: "release", path, text });
             }
+        }
+        for folder in self.lanes[index].folders.clone() {
+            self.sync_folder(&folder)?;
+        }
+        self.lanes[index].folders.clear();
+        // Nothing is recorded before all of that is done: another try would rely on records that were never written.
+        self.round.clear();
+        let oldest = self.segments.oldest();
+        for id in &ids {
             if self.table.get(*id).is_live(oldest) {
                 let need = 2 * limits::NAME_LEN + 64;
                 if !self.segments.fits(self.round.body() + need) {
                     self.write_carried()?;
                     self.segments.rotate(need)?;
+                    self.hand_out_last();
                 }
                 self.mention(index);
                 record::barrier(&mut self.round.frame, lane.0, &self.table.get(*id).name);
                 self.round.records += 1;
             }
-        }
-        for folder in folders {
-            self.sync_folder(&folder)?;
         }
         self.write_carried()?;
         ids.into_iter().for_each(|id| self.drop_file(id));
@@ -465,7 +471,7 @@ impl Committer {
         if removed {
             self.sync_folder(parent(&path))?;
         }
-        let uncertain = self.is_uncertain(&path);
+        let mut uncertain = self.is_uncertain(&path);
         // One that was to be removed and could not be still holds what only the journal has, too.
         if state.unsynced || live {
             let opened = match state.handle {
@@ -476,6 +482,8 @@ impl Committer {
                     Err(error) => return Err(error),
                 },
             };
+            // From here on the handle is told of what fails; before, another may have been.
+            uncertain |= self.is_uncertain(&path);
             if let Some(handle) = opened {
                 let doubtful = uncertain || self.table.get(id).suspect;
                 let again = if doubtful { self.rewrite(&path) } else { Ok(()) };

@@ -24,6 +24,8 @@ mod image;
 mod lanes;
 pub mod layout;
 pub mod limits;
+#[cfg(test)]
+mod overlaps;
 mod post;
 pub mod record;
 mod redo;
