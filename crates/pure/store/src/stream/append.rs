@@ -165,16 +165,7 @@ impl Store {
         self.next_index += 1;
         let mut block = Block::new(index, self.state.last_seq, self.state.last_ts_ns);
         block.cache = Some(Box::new(Cache::empty(0).used_at(self.now)));
-        if let Some(disk) = &mut self.disk
-            && let Some(encryption) = &mut disk.encryption
-        {
-            let (key, file) = encryption.block_key(&self.config.name, index);
-            block.key = Some(Box::new(key));
-            let path = format!("{}/{}", names::MESSAGES, names::block_key_file(index));
-            // Without its key, a block is lost.
-            let promise = Promise::Durable;
-            self.submit(Op::Replace { files: vec![(Name::Path(path.into()), file.into())], promise });
-        }
+        block.key = self.new_key(index);
         if let Some(last) = self.blocks.back_mut() {
             last.record_key = None;
         }
@@ -188,6 +179,17 @@ impl Store {
         }
         self.tail_at = 0;
         last
+    }
+
+    /// Draws the key of a new block and has it stored; none without encryption.
+    pub(super) fn new_key(&mut self, index: u32) -> Option<Box<AssetKey>> {
+        let encryption = self.disk.as_mut()?.encryption.as_mut()?;
+        let (key, file) = encryption.block_key(&self.config.name, index);
+        let path = format!("{}/{}", names::MESSAGES, names::block_key_file(index));
+        // Without its key, a block is lost.
+        let promise = Promise::Durable;
+        self.submit(Op::Replace { files: vec![(Name::Path(path.into()), file.into())], promise });
+        Some(Box::new(key))
     }
 
     /// Encodes a record at the end of the last block; answers where it begins.

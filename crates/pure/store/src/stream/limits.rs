@@ -7,7 +7,7 @@ use midge_index::wheel::Fired;
 use midge_stdx::clock::{Now, Wall};
 
 use super::message::{Ttl, ttl};
-use super::{Change, Config, Step, Store, ready};
+use super::{Change, Config, Step, Store, SubjectState, ready};
 
 /// Messages that one call of [`Store::expire`] removes at most.
 const EXPIRE_BUDGET: usize = 1024;
@@ -54,10 +54,29 @@ impl Store {
             || (limits.max_bytes > 0 && self.state.bytes > limits.max_bytes)
     }
 
-    /// Removes from the front what is too much, as far as blocks are loaded. Amortised O(1) per removed message.
+    /// Whether the stream stays above its limits when subjects have come down to theirs.
+    ///
+    /// A rebuild applies the limit of a subject before those of the stream; so does the store, though it may have to wait for a block in between.
+    fn over_stream_limits_alone(&self) -> bool {
+        if !self.over_stream_limits() || self.debts.subjects.is_empty() {
+            return self.over_stream_limits();
+        }
+        let limits = self.config.removing_limits();
+        let above = |subject: &Bytes| {
+            let total = self.subjects.get(subject).map_or(0, SubjectState::total);
+            total.saturating_sub(self.config.max_msgs_per_subject)
+        };
+        let owed: u64 = self.debts.subjects.iter().map(above).sum();
+        // How long the owed ones are is not known. Not even they may delay the limit for ever.
+        let most_bytes = limits.max_bytes.saturating_add(u64::from(self.config.block_len));
+        (limits.max_msgs > 0 && self.state.messages.saturating_sub(owed) > limits.max_msgs)
+            || (limits.max_bytes > 0 && self.state.bytes > most_bytes)
+    }
+
+    /// Removes from the front what is too much, as far as blocks are loaded. Amortised O(1) per removed message, and O(subjects that wait for a block).
     pub(super) fn enforce_stream_limits(&mut self) {
         let mut removed = false;
-        while self.over_stream_limits() && self.state.messages > 0 {
+        while self.over_stream_limits_alone() && self.state.messages > 0 {
             if !matches!(self.remove_front(), Step::Ready(())) {
                 return;
             }

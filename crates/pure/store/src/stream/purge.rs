@@ -291,6 +291,7 @@ impl Store {
         let mut block = Block::new(self.next_index, 0, now.wall.0);
         self.next_index += 1;
         block.cache = Some(Box::default());
+        block.key = self.new_key(block.index);
         self.blocks.push_back(block);
         self.tell(messages, bytes);
         messages
