@@ -7,10 +7,11 @@ use std::sync::Mutex;
 
 use midge_stdx::clock::{Mono, Now};
 use midge_stdx::entropy::{Entropy, Seeded};
+use midge_store::format::keys::{Cipher, MasterKey};
 use midge_store::journal::{self, Committer, PlainRecords, Report, Settings};
 use midge_store::port::{Completion, DiskError, Entry, Fault, Files, Handle, Mode, Op, Submission};
 use midge_store::recover::History;
-use midge_store::stream::{Config, Opening, Recovery, Step, Store};
+use midge_store::stream::{Config, Encryption, Opening, Recovery, Step, Store, StoreKeys};
 
 #[derive(Default)]
 struct Tree {
@@ -198,6 +199,17 @@ pub struct Rig {
     /// What ran aside and what it was.
     pub works: u64,
     draw: Seeded,
+    encrypted: bool,
+}
+
+fn keys() -> StoreKeys {
+    StoreKeys {
+        owner: "$G".into(),
+        master: MasterKey::new(b"s3cr3t"),
+        previous: None,
+        cipher: Cipher::Aes,
+        entropy: Box::new(Seeded::new(5)),
+    }
 }
 
 impl Rig {
@@ -213,16 +225,33 @@ impl Rig {
             aside: Vec::new(),
             works: 0,
             draw: Seeded::new(1),
+            encrypted: false,
         }
     }
 
     /// A new store in files.
     pub fn files(config: Config, seed: u64) -> Rig {
+        Rig::create(config, seed, None)
+    }
+
+    /// A new store in encrypted files. Its index is not sealed.
+    pub fn encrypted(config: Config, seed: u64) -> Rig {
+        Rig::create(config, seed, Some(keys()))
+    }
+
+    fn create(config: Config, seed: u64, keys: Option<StoreKeys>) -> Rig {
         let files: Arc<MemFiles> = Arc::default();
         let (mut committer, _) = Committer::open(files.clone(), Settings::default(), &PlainRecords).unwrap();
         let folder = format!("$G/streams/{}", config.name);
         let lane = committer.register(&folder).unwrap();
-        let store = Store::create(config, lane, None, None, Box::new(Seeded::new(9)));
+        let encrypted = keys.is_some();
+        let encryption = keys.map(|StoreKeys { owner, master, cipher, entropy, .. }| Encryption {
+            cipher,
+            owner: owner.into(),
+            master,
+            entropy,
+        });
+        let store = Store::create(config, lane, encryption, None, Box::new(Seeded::new(9)));
         Rig {
             files,
             committer: Some(committer),
@@ -232,6 +261,7 @@ impl Rig {
             aside: Vec::new(),
             works: 0,
             draw: Seeded::new(seed),
+            encrypted,
         }
     }
 
@@ -310,7 +340,7 @@ impl Rig {
             config: self.store.config().clone(),
             folder: self.folder.clone(),
             history: History::Constant,
-            encryption: None,
+            encryption: self.encrypted.then(keys),
             now,
             headers: None,
         };

@@ -465,3 +465,27 @@ fn seeds(range: std::ops::Range<u64>) {
 fn a_store_agrees_with_a_model_that_walks_every_message() {
     seeds(0..120);
 }
+
+#[test]
+fn an_encrypted_store_stays_encrypted_when_it_is_as_new() {
+    let now = Now { mono: Mono(1), wall: Wall(1_000_000) };
+    let mut rig = Rig::encrypted(Config::new("S", Medium::File), 1);
+    let message = NewMessage { subject: b"a", payload: b"plain words", ..NewMessage::default() };
+    let stands = |bytes: &[u8]| bytes.windows(11).any(|window| window == b"plain words");
+    rig.store.append(now, &message).unwrap();
+    rig.settle(now.mono);
+    assert!(matches!(rig.store.truncate(&mut Truncate::new(0), now), Step::Ready(1)));
+    assert_eq!(rig.store.append(now, &message), Ok(1));
+    rig.settle(now.mono);
+    let block = rig.file("msgs/2.blk");
+    assert!(!block.is_empty() && !stands(&block) && !rig.file("msgs/2.key").is_empty());
+    let recovery = rig.reopen(false, now);
+    assert!(recovery.is_clean(), "{recovery:?}");
+    let loaded = loop {
+        match rig.store.load(1) {
+            Step::Wait => assert!(rig.step(now.mono)),
+            other => break other.ready().unwrap(),
+        }
+    };
+    assert_eq!((loaded.subject(), loaded.payload()), (&b"a"[..], &b"plain words"[..]));
+}
