@@ -1,8 +1,11 @@
 //! What is in the files after changes: what was deleted is not, what expired stays away, and what is encrypted is read again.
 
 use midge_stdx::clock::{Mono, Wall};
-use midge_stdx::entropy::Seeded;
+use midge_stdx::entropy::{Entropy, Seeded};
+use midge_store::format::archive::{Limits, Reader, Writer};
+use midge_store::format::inflow::Inflow;
 use midge_store::format::keys::{Cipher, MasterKey};
+use midge_store::port::{Completion, DiskError, Fault, Outcome, Submission};
 use midge_store::stream::{Config, Encryption, Medium, NewMessage, Step, Store, StoreError, StoreKeys};
 
 use crate::disk::Rig;
@@ -73,6 +76,13 @@ fn tombstones_fill_blocks_and_go_with_what_they_speak_of() {
     let after = rig.store.utilization();
     assert!(after.0 < before.0 / 2 + 620 && after.1 == before.1, "{before:?} {after:?}");
     assert_eq!(live(&mut rig).len(), 20);
+    // What cannot be shorter is not written again.
+    rig.store.maintain();
+    rig.settle(Mono(1));
+    let works = rig.works;
+    rig.store.maintain();
+    rig.settle(Mono(1));
+    assert_eq!(rig.works, works);
     rig.store.purge().unwrap();
     rig.settle(Mono(1));
     assert!((rig.store.blocks(), rig.store.utilization().0) <= (1, 60));
@@ -180,5 +190,101 @@ fn an_encrypted_store_is_read_after_every_kind_of_change() {
         rig.store.append(at(28), &message("a", b"", b"plain words")).unwrap();
         rig.settle(Mono(1));
         check(&mut rig);
+    }
+}
+
+#[test]
+fn a_large_block_of_which_most_is_dead_is_written_anew_at_once() {
+    for compression in [false, true] {
+        let mut rig = rig(Medium::File, |config| {
+            (config.block_len, config.compression) = (4 << 20, compression);
+        });
+        let mut draw = Seeded::new(4);
+        let mut payload = vec![0; 100_000];
+        for i in 1..=45 {
+            draw.fill(&mut payload);
+            rig.store.append(at(i), &message("a", b"", &payload)).unwrap();
+        }
+        rig.settle(Mono(1));
+        assert_eq!(rig.store.blocks(), 2);
+        let len = rig.file("msgs/1.blk").len();
+        compact(&mut rig, 10);
+        rig.settle(Mono(1));
+        assert_eq!(rig.file("msgs/1.blk").len(), len, "most of it is alive");
+        remove(&mut rig, (20..=41).filter(|seq| seq % 5 > 0));
+        rig.settle(Mono(1));
+        reopen_all_ways(&mut rig);
+        assert!(rig.file("msgs/1.blk").len() < len * 6 / 10);
+        assert_eq!(ends(&rig), (10, 45, 19));
+        rig.store.append(at(46), &message("a", b"", &payload)).unwrap();
+        let found = loop {
+            match rig.store.load(45) {
+                Step::Wait => assert!(rig.step(Mono(1))),
+                step => break step.ready().unwrap(),
+            }
+        };
+        assert_eq!(found.payload(), &payload[..]);
+    }
+}
+
+#[test]
+fn after_a_failed_write_appends_are_refused_and_after_a_failed_read_they_are_not() {
+    let broken = |call| DiskError {
+        fault: Fault::Device,
+        call,
+        path: "1.blk".into(),
+        text: "input/output error".into(),
+    };
+    let mut rig = rig(Medium::File, |_| {});
+    many(&mut rig, 9);
+    rig.settle(Mono(1));
+    rig.store.evict(Mono(u64::MAX));
+    let fail = |rig: &mut Rig, call: &'static str| {
+        let mut taken = Vec::new();
+        rig.store.take_submissions(&mut taken);
+        assert!(!taken.is_empty());
+        for Submission { lane, ticket, .. } in taken {
+            rig.store.complete(Completion { lane, ticket, outcome: Outcome::Failed(broken(call)) }, Mono(1));
+        }
+    };
+    assert_eq!(rig.store.load(1), Step::Wait);
+    fail(&mut rig, "read");
+    assert_eq!(rig.store.load(1), Step::Failed(StoreError::Disk(broken("read"))));
+    assert_eq!(rig.store.failure(), None);
+    assert_eq!(put(&mut rig, "a"), 10);
+    rig.settle(Mono(1));
+    assert_eq!(wait!(rig, rig.store.load(1)).unwrap().seq, 1);
+    assert_eq!(put(&mut rig, "a"), 11);
+    fail(&mut rig, "write");
+    assert_eq!(rig.store.failure(), Some(&broken("write")));
+    let refused = StoreError::Disk(broken("write"));
+    assert_eq!(rig.store.append(at(12), &message("a", b"", b"")), Err(refused.clone()));
+    assert_eq!(rig.store.skip(0, at(12), false), Err(refused.clone()));
+    assert_eq!(rig.store.remove(3, false), Step::Failed(refused));
+    assert_eq!((rig.store.appended(), rig.store.durable()), (11, 10));
+    assert_eq!(wait!(rig, rig.store.load(10)).unwrap().seq, 10, "reading goes on");
+    // What was not durable was promised to nobody.
+    rig.reopen(false, at(20));
+    assert_eq!((ends(&rig), rig.store.failure()), ((1, 10, 10), None));
+    assert_eq!(put(&mut rig, "a"), 11);
+}
+
+#[test]
+fn an_empty_backup_is_one_and_without_its_end_it_is_none() {
+    let limits = Limits { message: 100, document: 100 };
+    let mut backup = Vec::new();
+    Writer::new(&mut backup).finish(&mut backup);
+    let read = |bytes: &[u8]| {
+        let mut reader = Reader::new(Inflow::new(), limits);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            rest = &rest[reader.push(rest)?..];
+            assert_eq!(reader.next_entry()?, None);
+        }
+        reader.finish()
+    };
+    assert_eq!(read(&backup), Ok(()));
+    for cut in 0..backup.len() {
+        assert!(read(&backup[..cut]).is_err(), "cut at {cut}");
     }
 }
