@@ -243,6 +243,7 @@ impl Store {
         let cache = state.cache.get_or_insert_with(|| Box::new(Cache::empty(at).used_at(used)));
         cache.offsets.push(seq, at);
         extend(state, seq, ts_ns, counted);
+        self.last_recorded = state.index;
         if self.state.messages == 0 {
             self.state.first_seq = seq;
         }
@@ -295,6 +296,7 @@ impl Store {
             self.write(block, |out, key| record::encode_skip(out, key, last, ts_ns))?;
         }
         let state = &mut self.blocks[block];
+        self.last_recorded = state.index;
         if state.messages == 0 {
             state.first_seq = last + 1;
         } else {
@@ -316,7 +318,11 @@ impl Store {
         let block = self.room(EMPTY_LEN as u32);
         let own = self.blocks[block].first_seq <= seq && seq <= self.blocks[block].last_seq;
         self.write(block, |out, key| record::encode_tombstone(out, key, seq, ts_ns))?;
-        self.blocks[block].tombstones |= !own;
+        let state = &mut self.blocks[block];
+        state.tombstones |= !own;
+        if seq == self.state.last_seq {
+            self.last_recorded = state.index;
+        }
         Ok(())
     }
 
@@ -327,6 +333,9 @@ impl Store {
         if self.config.medium == Medium::File && seq > 0 {
             // A skip, not a tombstone: should the older blocks still be there after a crash, it says nothing.
             self.write(block, |out, key| record::encode_skip(out, key, seq, ts_ns))?;
+            self.last_recorded = self.blocks[block].index;
+            // What comes next may remove the older blocks.
+            self.seal();
         }
         Ok(())
     }

@@ -209,6 +209,8 @@ pub struct Store {
     state: State,
     /// Ascending, never empty once something was stored.
     blocks: VecDeque<Block>,
+    /// The block that says which the last sequence is; 0 when that is not known.
+    last_recorded: u32,
     /// Where the last reader was.
     near: usize,
     /// How often blocks were asked for.
@@ -270,6 +272,7 @@ impl Store {
         let mut store = Store {
             state: State::default(),
             blocks: VecDeque::new(),
+            last_recorded: 0,
             near: 0,
             stamp: 0,
             next_index: 1,

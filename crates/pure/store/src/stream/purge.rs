@@ -184,7 +184,7 @@ impl Store {
             let Ok(message) = self.cached_message(at, *seq) else { continue };
             let (counted, ts_ns, subject) =
                 (self.counted_of(&message), message.ts_ns, message.shared_subject());
-            self.record_removal(at, *seq, ts_ns, false);
+            self.record_removal(at, *seq, ts_ns);
             let Some(at) = self.block_numbered(index) else { return };
             query.purged += 1;
             query.bytes += u64::from(counted);
@@ -236,7 +236,7 @@ impl Store {
                 Err(_) => (0, 0, Bytes::new()),
             };
             if stays {
-                self.record_removal(at, seq, ts_ns, false);
+                self.record_removal(at, seq, ts_ns);
             }
             let Some(at) = self.block_numbered(index) else { break };
             query.purged += 1;
@@ -373,6 +373,7 @@ impl Store {
         let (index, compressed) = (block.index, block.compressed);
         self.tail_at = end;
         (self.state.last_seq, self.state.last_ts_ns) = (query.seq, kept_ns);
+        self.last_recorded = 0;
         if let Some(disk) = &mut self.disk {
             disk.flight.truncated(query.seq);
             if compressed {

@@ -7,6 +7,7 @@ use super::{Medium, Step, Store, StoreError, ready};
 use crate::format::names;
 use crate::format::record::{self, RecordKey};
 use crate::port::{Name, Op, Promise};
+use crate::recover::Limits;
 
 /// Bytes of dead records that an empty last block may keep.
 const EMPTY_LAST_LEN: u32 = 64 << 10;
@@ -53,35 +54,41 @@ impl Store {
         };
         let counted = self.counted_of(&message);
         let subject = message.shared_subject();
-        self.record_removal(at, seq, message.ts_ns, erase);
+        let index = self.blocks[at].index;
+        self.record_removal(at, seq, message.ts_ns);
         drop(message);
+        let place = self.blocks[at].cached(seq).map(|(_, offset)| offset);
         self.take_out(at, seq, counted, &subject);
+        if let (true, Some(offset), Some(at)) = (erase, place, self.block_numbered(index)) {
+            self.overwrite(at, seq, offset);
+        }
         Step::Ready(true)
     }
 
     /// Has the disk know that a message is deleted.
-    pub(super) fn record_removal(&mut self, at: usize, seq: u64, ts_ns: i64, erase: bool) {
+    pub(super) fn record_removal(&mut self, at: usize, seq: u64, ts_ns: i64) {
         let block = &self.blocks[at];
         // A block that goes as a whole takes its messages along.
         let lingers = at > 0 && (block.tombstones || self.disk.as_ref().is_some_and(|disk| disk.indexed));
         let goes = block.messages == 1 && at + 1 < self.blocks.len() && !lingers;
         if !goes {
-            let index = block.index;
             // The sequence and time were stored before, so that both can be stored again.
             let _ = self.tombstone(seq, ts_ns);
-            if erase && let Some(at) = self.block_numbered(index) {
-                self.overwrite(at, seq);
-            }
         }
     }
 
     /// Overwrites a record with noise.
-    fn overwrite(&mut self, at: usize, seq: u64) {
+    fn overwrite(&mut self, at: usize, seq: u64, offset: u32) {
         self.seal();
+        // The record says what limits removed because of it: an index has to say so first.
+        self.history_changed();
+        self.index_if_urgent();
         let key = RecordKey::new(&self.config.name, self.blocks[at].index);
         let block = &mut self.blocks[at];
-        let Some((cache, offset)) = block.cached(seq) else { return };
-        let Some((old, _)) = cache.record(offset) else { return };
+        let Some((old, _)) = block.cache.as_deref().and_then(|cache| cache.record(offset)) else { return };
+        if old.seq != seq {
+            return;
+        }
         let len = old.len() as u32;
         let mut erased = Vec::new();
         if record::encode_erased(&mut erased, &key, seq, len, &mut *self.filler).is_err() {
@@ -96,8 +103,6 @@ impl Store {
         if self.disk.is_none() {
             return;
         }
-        self.history_changed();
-        let Some(block) = self.blocks.get_mut(at) else { return };
         // A rewrite that began before would bring the message back.
         block.version += 1;
         block.rewriting = false;
@@ -124,23 +129,33 @@ impl Store {
     /// Removes a block with all that is left in it. Not the last one.
     pub(super) fn drop_block(&mut self, at: usize) {
         let Some(block) = self.blocks.remove(at) else { return };
+        if self.disk.is_none() {
+            return;
+        }
+        let (seq, ts_ns) = (self.state.last_seq, self.state.last_ts_ns);
+        let told =
+            self.last_recorded > block.index || self.blocks.iter().rev().any(|other| other.is_live(seq));
+        if block.last_seq >= seq && !told {
+            // Nothing that stays says which the last sequence was.
+            let _ = self.tombstone(seq, ts_ns);
+        }
+        self.seal();
         let promise = self.promise();
+        let limited = self.config.removing_limits() != Limits::default();
         let Some(disk) = &mut self.disk else { return };
         let mut files = block_files(block.index, block.key.is_some());
-        if at > 0 && disk.indexed {
-            // That first blocks go is no surprise; any other one an index would call lost.
+        if at > 0 && (disk.indexed || limited) {
+            // That first blocks go is no surprise; any other one an index would call lost, and without one nothing would say what limits had removed
+            // because of its messages.
+            disk.urgent |= !disk.indexed;
             disk.dead.push((block.index, files));
             return;
         }
         // Nothing older may outlive it: it may hold what a limit removed because of what goes here.
-        let (older, newer) =
-            std::mem::take(&mut disk.dead).into_iter().partition(|(index, _)| *index < block.index);
+        let dead = std::mem::take(&mut disk.dead);
+        let (older, newer): (Vec<_>, Vec<_>) = dead.into_iter().partition(|(index, _)| *index < block.index);
         disk.dead = newer;
-        let older: Vec<(u32, Vec<Name>)> = older;
         files.extend(older.into_iter().flat_map(|(_, files)| files));
-        if at > 0 {
-            self.history_changed();
-        }
         self.submit(Op::Remove { files, promise });
     }
 

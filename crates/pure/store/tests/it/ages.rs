@@ -238,3 +238,29 @@ fn an_idle_store_gives_its_blocks_back() {
     // No more than a few blocks are kept, however many are read.
     assert!(rig.store.cached_bytes() < 100 * 170);
 }
+
+#[test]
+fn the_last_sequence_outlives_its_block() {
+    for (count, order) in
+        [(8u64, vec![8, 7, 1, 2, 3, 4, 5, 6]), (14, (1..=14).collect()), (15, (1..=15).rev().collect())]
+    {
+        for stop in [false, true] {
+            let mut config = Config::new("S", Medium::File);
+            config.block_len = 300;
+            let mut rig = Rig::files(config, 1);
+            (1..=count).for_each(|i| {
+                append(&mut rig, "a", i as i64, 0, b"");
+            });
+            for seq in &order {
+                while let Step::Wait = rig.store.remove(*seq, false) {
+                    rig.step(Mono(0));
+                }
+                rig.settle(Mono(0));
+            }
+            rig.reopen(stop, at(100));
+            let state = rig.store.state();
+            assert_eq!((state.messages, state.last_seq), (0, count), "{order:?}");
+            assert_eq!(append(&mut rig, "a", 200, 0, b""), count + 1);
+        }
+    }
+}
