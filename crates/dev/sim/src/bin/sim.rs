@@ -23,6 +23,7 @@ struct Arguments {
     acts: Option<usize>,
     broken: Option<tamper::Break>,
     disk: bool,
+    stores: bool,
     flaw: Option<Flaw>,
 }
 
@@ -39,6 +40,7 @@ fn parse() -> Result<Arguments, String> {
             "--acts" => parsed.acts = usize::try_from(number(value()?)?).ok(),
             "--short" => parsed.short = true,
             "--disk" => parsed.disk = true,
+            "--stores" => (parsed.disk, parsed.stores) = (true, true),
             "--flaw" => {
                 let name = value()?;
                 let found = FLAWS.into_iter().find(|f| format!("{f:?}").eq_ignore_ascii_case(&name));
@@ -64,6 +66,7 @@ fn disk(arguments: &Arguments) -> ExitCode {
     for seed in from..from + count {
         let aloud = arguments.seed.is_some() && !arguments.quiet;
         let run = if aloud { midge_sim::disk::trace } else { midge_sim::disk::run };
+        let run = if arguments.stores { midge_sim::disk::run_stores } else { run };
         let verdict = run(seed, arguments.flaw);
         verdict.log.iter().for_each(|line| println!("{line}"));
         for (what, times) in verdict.seen {

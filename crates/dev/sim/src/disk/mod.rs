@@ -11,10 +11,12 @@ pub mod files;
 pub mod model;
 pub mod run;
 mod script;
+pub mod stores;
 
 pub use crash::Odds;
 pub use files::{Faults, SimFiles};
 pub use run::{Verdict, run, trace};
+pub use stores::run_stores;
 
 use midge_store::journal::Flaw;
 
