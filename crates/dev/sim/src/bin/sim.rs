@@ -66,7 +66,11 @@ fn disk(arguments: &Arguments) -> ExitCode {
     for seed in from..from + count {
         let aloud = arguments.seed.is_some() && !arguments.quiet;
         let run = if aloud { midge_sim::disk::trace } else { midge_sim::disk::run };
-        let run = if arguments.stores { midge_sim::disk::run_stores } else { run };
+        let run = match (arguments.stores, aloud) {
+            (false, _) => run,
+            (true, false) => midge_sim::disk::run_stores,
+            (true, true) => midge_sim::disk::trace_stores,
+        };
         let verdict = run(seed, arguments.flaw);
         verdict.log.iter().for_each(|line| println!("{line}"));
         for (what, times) in verdict.seen {

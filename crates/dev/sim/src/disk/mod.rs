@@ -16,7 +16,7 @@ pub mod stores;
 pub use crash::Odds;
 pub use files::{Faults, SimFiles};
 pub use run::{Verdict, run, trace};
-pub use stores::run_stores;
+pub use stores::{run_stores, trace_stores};
 
 use midge_store::journal::Flaw;
 

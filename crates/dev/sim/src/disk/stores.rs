@@ -46,10 +46,21 @@ struct World {
     /// The power went before the last operation could be seen; the message that it appended, if it was an append and removed nothing.
     unseen: Option<Option<(u64, Content)>>,
     verdict: Verdict,
+    /// Every operation goes into the log.
+    aloud: bool,
 }
 
 /// Runs a seed.
 pub fn run_stores(seed: u64, flaw: Option<Flaw>) -> Verdict {
+    run_with(seed, flaw, false)
+}
+
+/// The same, with a log of every operation.
+pub fn trace_stores(seed: u64, flaw: Option<Flaw>) -> Verdict {
+    run_with(seed, flaw, true)
+}
+
+fn run_with(seed: u64, flaw: Option<Flaw>, aloud: bool) -> Verdict {
     let mut draw = Draw::new(seed).split("stores");
     let files = Arc::new(SimFiles::new(draw.split("files")));
     let mut config = Config::new("S", Medium::File);
@@ -78,7 +89,10 @@ pub fn run_stores(seed: u64, flaw: Option<Flaw>) -> Verdict {
         past: vec![(0, Shown::default())],
         unseen: None,
         verdict: Verdict::default(),
+        aloud,
     };
+    let config = format!("{:?}", world.config);
+    world.note(|| config);
     for _ in 0..4 {
         if let Err(failure) = world.life() {
             world.verdict.failure = Some(failure);
@@ -89,6 +103,12 @@ pub fn run_stores(seed: u64, flaw: Option<Flaw>) -> Verdict {
 }
 
 impl World {
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.aloud {
+            self.verdict.log.push(line());
+        }
+    }
+
     fn saw(&mut self, what: &'static str) {
         *self.verdict.seen.entry(what).or_insert(0) += 1;
     }
@@ -130,6 +150,7 @@ impl World {
         (self.committer, self.queue, self.aside) = (None, Vec::new(), Vec::new());
         // Only what was complete when the power went is promised.
         let done = self.store.done().0;
+        self.note(|| format!("the end, complete up to {done}"));
         let first = self.past.iter().rposition(|(mark, _)| *mark <= done).unwrap_or(0);
         self.past.drain(..first);
         if self.files.is_dead() || self.draw.percent(50) {
@@ -183,6 +204,8 @@ impl World {
         };
         let opened = opening.run(&*self.files).map_err(|error| error.to_string())?;
         let lane = committer.register(FOLDER).map_err(|error| error.to_string())?;
+        let recovery = format!("opened: {:?}", opened.recovery);
+        self.note(|| recovery);
         self.store = opened.into_store(lane, Box::new(self.draw.seeded()), self.now.mono);
         self.committer = Some(committer);
         (self.queue, self.aside) = (Vec::new(), Vec::new());
@@ -259,26 +282,35 @@ impl World {
         match self.draw.below(20) {
             0..3 => {
                 let erase = self.draw.percent(50);
+                self.note(|| format!("remove {seq} erase {erase}"));
                 self.ask(|store, _| store.remove(seq, erase));
             }
             3 => {
                 let mut query =
                     PurgeQuery::new(Filter::one(SUBJECTS[seq as usize % 5].as_bytes()), 0, seq % 3);
+                self.note(|| format!("{query:?}"));
                 self.ask(|store, _| store.purge_matching(&mut query));
             }
             4 if self.draw.percent(20) => {
+                self.note(|| "purge".into());
                 let _ = self.store.purge();
             }
             5 if self.draw.percent(30) => {
+                self.note(|| format!("compact {seq}"));
                 let mut query = Compact::new(seq);
                 self.ask(|store, _| store.compact(&mut query));
             }
             6 => {
+                self.note(|| format!("skip {}", seq % 4));
                 let _ = self.store.skip_range(0, seq % 4, self.now, false);
             }
-            7 => self.store.maintain(),
+            7 => {
+                self.note(|| "maintain".into());
+                self.store.maintain();
+            }
             8 => self.store.evict(Mono(u64::MAX)),
             9 if self.draw.percent(30) => {
+                self.note(|| "index".into());
                 self.now.mono.0 += 200_000_000_000;
                 self.store.checkpoint(self.now.mono);
             }
@@ -287,6 +319,8 @@ impl World {
                 let subject = SUBJECTS[self.draw.below(5)].as_bytes();
                 let message = NewMessage { subject, payload: &payload, ..NewMessage::default() };
                 if let Ok(seq) = self.store.append(self.now, &message) {
+                    let of = String::from_utf8_lossy(subject).into_owned();
+                    self.note(|| format!("append {of} {seq} ({})", payload.len()));
                     appended = Some((seq, (String::from_utf8_lossy(subject).into_owned(), payload)));
                 }
             }
@@ -297,12 +331,16 @@ impl World {
             && !self.files.is_dead()
         {
             let mark = self.store.mark().0;
+            let keys: Vec<u64> = shown.messages.keys().copied().collect();
+            self.note(|| format!("    {mark}: {keys:?}"));
             self.past.push((mark, shown));
             return;
         }
         let mut changes = Vec::new();
         self.store.take_changes(&mut changes);
-        self.unseen.get_or_insert(appended.filter(|_| changes.is_empty()));
+        // What waits for a block is removed when it is opened.
+        let removes = !changes.is_empty() || self.store.is_over_limits();
+        self.unseen.get_or_insert(appended.filter(|_| !removes));
     }
 
     fn ask<T>(&mut self, mut ask: impl FnMut(&mut Store, Now) -> Step<T>) {

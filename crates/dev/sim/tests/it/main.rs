@@ -1,6 +1,7 @@
 //! Fixed seeds, and nodes that are broken on purpose.
 
 mod disk;
+mod stores;
 
 use midge_sim::model::Seen;
 use midge_sim::tamper::{ALL, Break};

@@ -138,6 +138,13 @@ impl Store {
         }
     }
 
+    /// The front is about to go. Where limits remove, an index that knows what they removed is worth more than one that calls nothing lost.
+    pub(super) fn outdate_index(&mut self) {
+        if self.config.removing_limits() == Limits::default() {
+            self.drop_index();
+        }
+    }
+
     /// Keeps a change of a consumer's state; complete in order with the messages. Nothing in a memory store.
     pub fn keep_delta(&mut self, consumer: &Arc<str>, bytes: Bytes, promise: Promise) {
         self.seal();

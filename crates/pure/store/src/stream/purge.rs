@@ -75,7 +75,7 @@ impl Store {
         self.writable()?;
         let State { messages, bytes, .. } = self.state;
         if messages > 0 || self.blocks.len() > 1 {
-            self.drop_index();
+            self.outdate_index();
             self.history_changed();
             self.begin_empty()?;
             let keep = self.blocks.len() - 1;
@@ -204,7 +204,7 @@ impl Store {
                 self.state.last_seq = query.seq - 1;
                 // The new block has to hold the new last sequence, whatever there was.
                 let (messages, bytes) = (self.state.messages, self.state.bytes);
-                self.drop_index();
+                self.outdate_index();
                 self.history_changed();
                 if let Err(error) = self.begin_empty() {
                     return Step::Failed(error);
@@ -223,7 +223,7 @@ impl Store {
             };
         }
         if self.state.first_seq < query.seq {
-            self.drop_index();
+            self.outdate_index();
             self.history_changed();
         }
         while self.state.first_seq < query.seq && self.state.messages > 0 {
