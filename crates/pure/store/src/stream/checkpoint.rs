@@ -42,9 +42,15 @@ impl Store {
 
     /// Records are gone, or about to go, that said what limits had removed.
     pub(super) fn history_changed(&mut self) {
-        let limits = self.config.removing_limits();
+        if self.config.removing_limits() != Limits::default() {
+            self.want_index();
+        }
+    }
+
+    /// The next submission takes an index along.
+    pub(super) fn want_index(&mut self) {
         if let Some(disk) = &mut self.disk {
-            disk.urgent |= limits != Limits::default();
+            disk.urgent = true;
         }
     }
 

@@ -344,8 +344,12 @@ impl Store {
     pub fn configure(&mut self, config: Config) {
         let before = std::mem::replace(&mut self.config, config);
         self.config.medium = before.medium;
-        self.config.name = before.name;
+        self.config.name = before.name.clone();
         self.debts.aged = 0;
+        if before.removing_limits() != self.config.removing_limits() {
+            // What the limits removed so far cannot be derived by the new ones.
+            self.want_index();
+        }
         let lower = self.config.max_msgs_per_subject;
         if lower > 0 && (before.max_msgs_per_subject == 0 || lower < before.max_msgs_per_subject) {
             self.trim_subjects();

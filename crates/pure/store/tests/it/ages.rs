@@ -264,3 +264,19 @@ fn the_last_sequence_outlives_its_block() {
         }
     }
 }
+
+#[test]
+fn what_a_limit_removed_stays_away_when_it_is_raised() {
+    let mut config = Config::new("S", Medium::File);
+    config.max_msgs_per_subject = 1;
+    let mut rig = Rig::files(config.clone(), 1);
+    for i in 1..=3 {
+        append(&mut rig, "a", i, 0, b"");
+    }
+    config.max_msgs_per_subject = 5;
+    rig.store.configure(config);
+    append(&mut rig, "a", 4, 0, b"");
+    rig.settle(Mono(0));
+    rig.reopen(false, at(10));
+    assert_eq!(live(&mut rig), [3, 4]);
+}
