@@ -56,51 +56,54 @@ pub(super) struct Rewritten {
 }
 
 /// The live records of a block, and the tombstones of others.
-fn live_records(plain: &[u8], keep: impl Fn(u64) -> bool, first_seq: u64) -> (Vec<u8>, Offsets, bool) {
-    let (mut out, mut offsets, mut tombstones) =
-        (Vec::with_capacity(plain.len() / 2), Offsets::default(), false);
+fn live_records(plain: &[u8], live: impl Fn(u64) -> bool, first_seq: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(plain.len() / 2);
     for (_, record) in Walk::new(plain, 0).flatten() {
-        match record.kind {
-            Kind::Message { .. } if keep(record.seq) => offsets.push(record.seq, out.len() as u32),
-            Kind::Tombstone if record.seq < first_seq => tombstones = true,
-            _ => continue,
+        let kept = match record.kind {
+            Kind::Message { .. } => live(record.seq),
+            Kind::Tombstone => record.seq < first_seq,
+            _ => false,
+        };
+        if kept {
+            out.extend_from_slice(record.bytes());
         }
-        out.extend_from_slice(record.bytes());
     }
-    (out, offsets, tombstones)
+    out
+}
+
+/// Where messages stand, and whether there are tombstones of sequences before the block.
+fn survey(plain: &[u8], first_seq: u64) -> (Offsets, bool) {
+    let (mut offsets, mut tombstones) = (Offsets::default(), false);
+    for (at, record) in Walk::new(plain, 0).flatten() {
+        match record.kind {
+            Kind::Message { .. } => offsets.push(record.seq, at as u32),
+            Kind::Tombstone => tombstones |= record.seq < first_seq,
+            _ => {}
+        }
+    }
+    (offsets, tombstones)
 }
 
 impl Work for Rewrite {
     fn run(self: Box<Self>, files: &dyn Files, folder: &str) -> Box<dyn Any + Send> {
-        let plain = match &self.plain {
+        let read = match &self.plain {
             Some(chunks) => Bytes::from(chunks.concat()),
             None => {
                 let path = format!("{folder}/{}/{}", names::MESSAGES, names::block_file(self.block));
+                // What cannot be read is too short, below.
                 let file = read_file(files, &path).unwrap_or_default();
                 plain_block(file, self.key.as_deref(), &self.record_key).0
             }
         };
-        let damaged = Scan::new(&plain, &self.record_key).any(|item| matches!(item, Item::Damage(_)));
-        let alive = |seq| seq >= self.first_seq && seq <= self.last_seq && !self.deleted.contains(seq);
-        let keep = |seq| !self.compact || alive(seq);
-        let (out, offsets, tombstones) = if self.compact {
-            live_records(&plain, keep, self.first_seq)
-        } else {
-            let mut offsets = Offsets::default();
-            let mut tombstones = false;
-            for (at, record) in Walk::new(&plain, 0).flatten() {
-                match record.kind {
-                    Kind::Message { .. } => offsets.push(record.seq, at as u32),
-                    Kind::Tombstone => tombstones |= record.seq < self.first_seq,
-                    _ => {}
-                }
-            }
-            (plain.to_vec(), offsets, tombstones)
-        };
-        let checksum = out.last_chunk().copied().unwrap_or_default();
-        let packed = if self.compress { pack(&out) } else { None };
+        // A file that ends between two records looks sound, and is not all of the block.
+        let damaged = read.len() as u64 != u64::from(self.raw_len)
+            || Scan::new(&read, &self.record_key).any(|item| matches!(item, Item::Damage(_)));
+        let live = |seq| seq >= self.first_seq && seq <= self.last_seq && !self.deleted.contains(seq);
+        let plain = if self.compact { live_records(&read, live, self.first_seq).into() } else { read };
+        let (offsets, tombstones) = survey(&plain, self.first_seq);
+        let checksum = plain.last_chunk().copied().unwrap_or_default();
+        let packed = if self.compress { pack(&plain) } else { None };
         let compressed = packed.is_some();
-        let plain = Bytes::from(out);
         let file = packed.map_or_else(|| plain.clone(), Bytes::from);
         let file = self.key.as_deref().map_or(file.clone(), |key| encrypt(key, 0, &file));
         Box::new(Rewritten {
@@ -165,7 +168,8 @@ impl Store {
         let block = &mut self.blocks[at];
         let Some(cache) = block.whole() else { return };
         let plain = cache.chunks().map(|chunk| &chunk[..]).collect::<Vec<_>>().concat();
-        let (out, offsets, _) = live_records(&plain, |seq| block.is_live(seq), 0);
+        let out = live_records(&plain, |seq| block.is_live(seq), 0);
+        let (offsets, _) = survey(&out, 0);
         let mut anew = Cache::whole(out.into(), offsets);
         anew.used = cache.used;
         if let Some(cache) = block.cache.as_deref_mut() {

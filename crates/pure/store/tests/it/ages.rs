@@ -1,6 +1,7 @@
 //! What expires, and what an operation costs in blocks.
 
 use midge_stdx::clock::{Mono, Now, Wall};
+use midge_store::port::{Files, Mode};
 use midge_store::stream::{
     Config, Expired, Filter, LastQuery, Medium, NewMessage, NextQuery, PendingQuery, Step, TimeQuery,
 };
@@ -237,6 +238,41 @@ fn an_idle_store_gives_its_blocks_back() {
     assert_eq!(live(&mut rig).len(), 100);
     // No more than a few blocks are kept, however many are read.
     assert!(rig.store.cached_bytes() < 100 * 170);
+}
+
+#[test]
+fn a_block_that_cannot_be_read_whole_is_not_written_anew() {
+    for compression in [false, true] {
+        // Gone, and cut between two records.
+        for keep in [None, Some(131 * 3)] {
+            let mut rig = ten_blocks();
+            let mut config = rig.store.config().clone();
+            config.compression = compression;
+            rig.store.configure(config);
+            (21..=26).for_each(|seq| {
+                cost(&mut rig, |rig| rig.store.remove(seq, false));
+            });
+            rig.settle(Mono(0));
+            rig.store.evict(Mono(u64::MAX));
+            let path = format!("{}/msgs/3.blk", rig.folder);
+            let mut hurt = rig.file("msgs/3.blk");
+            rig.files.remove(&path).unwrap();
+            if let Some(keep) = keep {
+                hurt.truncate(keep);
+                let file = rig.files.open(&path, Mode::Create).unwrap();
+                rig.files.write_at(file, 0, &hurt).unwrap();
+                rig.files.close(file);
+            }
+            rig.store.maintain();
+            rig.settle(Mono(0));
+            // Shorter blocks take their places with the next index.
+            rig.store.checkpoint(Mono(1 << 40));
+            rig.settle(Mono(1 << 40));
+            let after = rig.file("msgs/3.blk");
+            assert_eq!(after, if keep.is_some() { hurt } else { Vec::new() }, "compression {compression}");
+            assert_eq!(rig.store.state().messages, 94);
+        }
+    }
 }
 
 #[test]
