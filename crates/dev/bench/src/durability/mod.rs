@@ -5,6 +5,8 @@
 mod raw;
 mod threads;
 
+pub(crate) use threads::Mailbox;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

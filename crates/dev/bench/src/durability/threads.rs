@@ -19,7 +19,7 @@ const BLOCK: u64 = 8 << 20;
 
 /// What one thread owns: the completions of all its lanes arrive here.
 #[derive(Default)]
-struct Mailbox {
+pub(crate) struct Mailbox {
     queue: Mutex<(Vec<Completion>, bool)>,
     wake: Condvar,
 }
@@ -38,7 +38,8 @@ impl Completions for Mailbox {
 }
 
 impl Mailbox {
-    fn take(&self, into: &mut Vec<Completion>) {
+    /// Waits until there are some.
+    pub(crate) fn take(&self, into: &mut Vec<Completion>) {
         let mut queue = self.queue.lock();
         while queue.0.is_empty() {
             queue.1 = true;

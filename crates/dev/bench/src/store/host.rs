@@ -4,44 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use midge_disk::{Completions, Disk, Settings, Submitted};
+use midge_disk::{Disk, Settings, Submitted};
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::Seeded;
 use midge_store::journal::PlainRecords;
 use midge_store::port::{Completion, Submission};
 use midge_store::stream::{Config, Medium, NewMessage, Step, Store, Sync};
-use parking_lot::{Condvar, Mutex};
 
-/// Where completions arrive.
-#[derive(Default)]
-struct Mailbox {
-    queue: Mutex<(Vec<Completion>, bool)>,
-    wake: Condvar,
-}
-
-impl Completions for Mailbox {
-    fn complete(&self, batch: &mut Vec<Completion>) {
-        self.queue.lock().0.append(batch);
-    }
-
-    fn wake(&self) {
-        let mut queue = self.queue.lock();
-        if std::mem::take(&mut queue.1) {
-            self.wake.notify_one();
-        }
-    }
-}
-
-impl Mailbox {
-    fn take(&self, into: &mut Vec<Completion>) {
-        let mut queue = self.queue.lock();
-        while queue.0.is_empty() {
-            queue.1 = true;
-            self.wake.wait(&mut queue);
-        }
-        std::mem::swap(&mut queue.0, into);
-    }
-}
+use crate::durability::Mailbox;
 
 /// The stores and their disk.
 pub(super) struct Host {
