@@ -298,9 +298,13 @@ impl Store {
             else {
                 break;
             };
-            if let Step::Wait = self.need_postings(at) {
-                query.sought = Some(sought);
-                return Step::Wait;
+            match self.need_postings(at) {
+                Step::Ready(()) => {}
+                Step::Failed(error) => return Step::Failed(error),
+                Step::Wait => {
+                    query.sought = Some(sought);
+                    return Step::Wait;
+                }
             }
             let index = self.blocks[at].index;
             let cache = self.blocks[at].cache.as_deref();

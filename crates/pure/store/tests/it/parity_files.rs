@@ -6,7 +6,9 @@ use midge_store::format::archive::{Limits, Reader, Writer};
 use midge_store::format::inflow::Inflow;
 use midge_store::format::keys::{Cipher, MasterKey};
 use midge_store::port::{Completion, DiskError, Fault, Outcome, Submission};
-use midge_store::stream::{Config, Encryption, Medium, NewMessage, Step, Store, StoreError, StoreKeys};
+use midge_store::stream::{
+    Config, Encryption, Filter, LastQuery, Medium, NewMessage, Step, Store, StoreError, StoreKeys,
+};
 
 use crate::disk::Rig;
 use crate::open::read_all;
@@ -250,6 +252,10 @@ fn after_a_failed_write_appends_are_refused_and_after_a_failed_read_they_are_not
     assert_eq!(rig.store.load(1), Step::Wait);
     fail(&mut rig, "read");
     assert_eq!(rig.store.load(1), Step::Failed(StoreError::Disk(broken("read"))));
+    let mut last = LastQuery::new(Filter::all(), 5, 0);
+    assert_eq!(rig.store.last_seqs(&mut last), Step::Wait);
+    fail(&mut rig, "read");
+    assert_eq!(rig.store.last_seqs(&mut last), Step::Failed(StoreError::Disk(broken("read"))));
     assert_eq!(rig.store.failure(), None);
     assert_eq!(put(&mut rig, "a"), 10);
     rig.settle(Mono(1));
