@@ -1,0 +1,2 @@
+//! The JetStream vocabulary.
+#![forbid(unsafe_code)]
