@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use midge_store::journal::{self, Committer, Records, Report};
-use midge_store::port::{DiskError, Fault, Files, Lane, Submission};
+use midge_store::port::{DiskError, Fault, Files, Lane, StoreDisk, Submission};
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
 
@@ -258,5 +258,27 @@ impl Disk {
     /// Bytes that may still be written, as found at the last look, which is seconds ago at most.
     pub fn space(&self) -> u64 {
         self.0.space.free()
+    }
+}
+
+impl StoreDisk for Disk {
+    fn register(&self, folder: &str, sink: Arc<dyn Completions>) -> Result<Lane, DiskError> {
+        Disk::register(self, folder, sink)
+    }
+
+    fn unregister(&self, lane: Lane) {
+        Disk::unregister(self, lane);
+    }
+
+    fn submit(&self, batch: &mut Vec<Submission>) -> Submitted {
+        Disk::submit(self, batch)
+    }
+
+    fn files(&self) -> Arc<dyn Files> {
+        Disk::files(self)
+    }
+
+    fn space(&self) -> u64 {
+        Disk::space(self)
     }
 }

@@ -7,26 +7,13 @@ use std::time::{Duration, Instant};
 
 use midge_stdx::hash::Map;
 use midge_store::journal::Finished;
+pub use midge_store::port::Submitted;
 use midge_store::port::{DiskError, Lane, Op, Promise, Submission};
 use parking_lot::{Condvar, Mutex};
 
 use crate::lane::{Completions, LaneOwner};
 use crate::limits;
 use crate::workers::Aside;
-
-/// What became of a batch; what was not taken is left in it, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Submitted {
-    /// All of it was taken.
-    All,
-    /// Too much is queued: what is left is to be submitted again, before anything else of its lane, when [`Completions::room`] is called.
-    Full,
-    /// What is left is of lanes that are not registered.
-    NoLane,
-    /// The disk was closed, or has failed.
-    Closed,
-}
 
 /// Maxima of the queue.
 #[derive(Clone, Copy, Debug)]

@@ -4,29 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use midge_store::port::{Completion, DiskError, Lane};
-
-/// Where the completions of a lane go. Called on threads of the disk, which hold no lock meanwhile; to return quickly is a courtesy to all other lanes.
-///
-/// An implementation that panics is not called again, and its lane gets nothing any more; the disk goes on.
-pub trait Completions: Send + Sync {
-    /// Operations have ended, in the order of their submission, those excepted that have none. Takes them out; what it leaves is dropped.
-    fn complete(&self, batch: &mut Vec<Completion>);
-
-    /// All that ended together was handed to the owners: the time to wake whoever sleeps. One that owns many lanes and wakes in
-    /// [`Completions::complete`] would be woken for the first of them.
-    fn wake(&self) {}
-
-    /// There is room again, after `submit` left operations untaken. May come once too often.
-    fn room(&self) {}
-
-    /// There is space again on the file system, after an operation failed for the lack of it. Comes again and again while operations fail in spite of it
-    /// (a quota, say).
-    fn space(&self) {}
-
-    /// The lane has ended, after `unregister` or the end of the disk; nothing is called afterwards. After an error what was promised is still in the journal.
-    fn released(&self, _result: Result<(), DiskError>) {}
-}
+pub use midge_store::port::Completions;
+use midge_store::port::Lane;
 
 /// A lane and its owner.
 pub(crate) struct LaneOwner {

@@ -20,4 +20,5 @@ pub mod limits;
 pub mod shard;
 pub mod tls;
 mod transport;
+pub mod turns;
 mod wakeup;

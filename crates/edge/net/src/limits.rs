@@ -65,3 +65,6 @@ pub const MONITORING_HANDSHAKE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(LARGE_MESSAGE <= READ_BUFFER);
 const _: () = assert!(TLS_READ <= READ_BUFFER);
+
+/// An owner of state that finds its receivers behind has its next turn after this at the latest.
+pub const LONGEST_PAUSE: Duration = Duration::from_millis(10);

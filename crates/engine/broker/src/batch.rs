@@ -23,6 +23,8 @@ pub struct Batch {
     pub now: Now,
     pub(crate) routes: RouteCache,
     pub(crate) matched: Matched<Arc<Subscription>>,
+    /// Where messages of the server itself are put together.
+    pub(crate) scratch: Vec<u8>,
     pub(crate) entropy: Seeded,
     dirty: Vec<Arc<Peer>>,
     /// Queues touched by this batch.
@@ -46,6 +48,7 @@ impl Batch {
             now: Now::default(),
             routes: RouteCache::default(),
             matched: Matched::default(),
+            scratch: Vec::new(),
             entropy: Seeded::new(seed).split("queue members"),
             dirty: Vec::new(),
             dirty_seen: 0,
@@ -140,7 +143,7 @@ impl Batch {
 
     /// Messages and bytes delivered since the last call.
     #[inline]
-    pub(crate) fn take_delivered(&mut self) -> (u64, u64) {
+    pub fn take_delivered(&mut self) -> (u64, u64) {
         std::mem::take(&mut self.delivered)
     }
 
@@ -176,6 +179,7 @@ impl Batch {
         self.pool.shrink();
         self.dirty.shrink_to(64);
         self.matched = Matched::default();
+        self.scratch = Vec::new();
     }
 }
 

@@ -15,9 +15,11 @@ use midge_sync::snapshot::Snapshot;
 use midge_wire::info::Info;
 
 use crate::account::Accounts;
+use crate::batch::Batch;
 use crate::conn::ClientConn;
 use crate::peer::{Order, Peer};
 use crate::reason::Reason;
+use crate::routing::{self, Outgoing};
 use crate::settings::Settings;
 use crate::subscription::Subscription;
 
@@ -88,6 +90,7 @@ pub struct Broker {
     lame_duck: AtomicBool,
     stopping: AtomicBool,
     tracing: AtomicBool,
+    server: Arc<Peer>,
 }
 
 impl Broker {
@@ -113,7 +116,31 @@ impl Broker {
             lame_duck: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             tracing: AtomicBool::new(false),
+            server: Arc::new(Peer::new(0, None, Now::default(), 0, usize::MAX)),
         })
+    }
+
+    /// In whose name the server itself publishes: no connection, and registered nowhere.
+    pub fn server_peer(&self) -> &Arc<Peer> {
+        &self.server
+    }
+
+    /// Publishes a message of the server itself; answers how many receivers took it. The figures of the account and of the server count it.
+    pub fn send(
+        &self,
+        batch: &mut Batch,
+        account: &Arc<crate::account::Account>,
+        message: &Outgoing<'_>,
+    ) -> usize {
+        let reached = routing::send(batch, account, &self.server, message);
+        let (messages, bytes) = batch.take_delivered();
+        if messages > 0 {
+            self.counters.add(batch.shard, counter::OUT_MSGS, messages);
+            self.counters.add(batch.shard, counter::OUT_BYTES, bytes);
+            account.counters.add(batch.shard, crate::account::counter::OUT_MSGS, messages);
+            account.counters.add(batch.shard, crate::account::counter::OUT_BYTES, bytes);
+        }
+        reached
     }
 
     /// The current settings.

@@ -12,6 +12,7 @@
 //! - [`routing`]: from a publish to appended output;
 //! - [`outbound`]: bounded output;
 //! - [`batch`]: what a shard carries through one batch of input;
+//! - [`turn`]: owners of state that run beside connections;
 //! - [`broker`]: what all connections of a server share.
 //!
 //! What it does not do: sockets, clocks, files, threads. Nothing here waits.
@@ -29,3 +30,4 @@ pub mod reason;
 pub mod routing;
 pub mod settings;
 pub mod subscription;
+pub mod turn;

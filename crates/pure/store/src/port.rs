@@ -229,6 +229,62 @@ pub struct DiskError {
     pub text: String,
 }
 
+/// What became of a batch of submissions; what was not taken is left in it, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Submitted {
+    /// All of it was taken.
+    All,
+    /// Too much is queued: what is left is to be submitted again, before anything else of its lane, when [`Completions::room`] is called.
+    Full,
+    /// What is left is of lanes that are not registered.
+    NoLane,
+    /// The disk was closed, or has failed.
+    Closed,
+}
+
+/// Where the completions of a lane go. Called on threads of the disk, which hold no lock meanwhile; to return quickly is a courtesy to all other lanes.
+///
+/// An implementation that panics is not called again, and its lane gets nothing any more; the disk goes on.
+pub trait Completions: Send + Sync {
+    /// Operations have ended, in the order of their submission, those excepted that have none. Takes them out; what it leaves is dropped.
+    fn complete(&self, batch: &mut Vec<Completion>);
+
+    /// All that ended together was handed to the owners: the time to wake whoever sleeps. One that owns many lanes and wakes in
+    /// [`Completions::complete`] would be woken for the first of them.
+    fn wake(&self) {}
+
+    /// There is room again, after `submit` left operations untaken. May come once too often.
+    fn room(&self) {}
+
+    /// There is space again on the file system, after an operation failed for the lack of it. Comes again and again while operations fail in spite of it
+    /// (a quota, say).
+    fn space(&self) {}
+
+    /// The lane has ended, after `unregister` or the end of the disk; nothing is called afterwards. After an error what was promised is still in the journal.
+    fn released(&self, _result: Result<(), DiskError>) {}
+}
+
+/// One store directory and those who drive it, as owners of stores see it.
+pub trait StoreDisk: Send + Sync {
+    /// Opens a lane for the store in this folder, which is created when absent. Blocks: not to be called by an owner in its turn. To be called when the store
+    /// has read, and where needed mended, its files, and before it submits anything. A folder whose lane has not ended is refused.
+    fn register(&self, folder: &str, sink: Arc<dyn Completions>) -> Result<Lane, DiskError>;
+
+    /// Ends a lane, also one whose store was deleted: what was submitted is completed, everything put into its own files on stable storage, and
+    /// [`Completions::released`] called. Does not wait.
+    fn unregister(&self, lane: Lane);
+
+    /// Queues operations; does not wait. What is not taken stays in the batch, in order, and the answer says why.
+    fn submit(&self, batch: &mut Vec<Submission>) -> Submitted;
+
+    /// The files themselves, in blocking calls, for opening stores.
+    fn files(&self) -> Arc<dyn Files>;
+
+    /// Bytes that may still be written, as found at the last look.
+    fn space(&self) -> u64;
+}
+
 /// An open file of [`Files`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u32);

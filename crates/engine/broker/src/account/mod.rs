@@ -2,6 +2,7 @@
 
 mod registry;
 mod stamps;
+mod watch;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use midge_sync::rank;
 
 pub use registry::Accounts;
 pub use stamps::{Stamp, Stamps};
+pub use watch::Watcher;
 
 use crate::subscription::Subscription;
 
@@ -76,6 +78,7 @@ pub struct Account {
     pub counters: Cells<{ counter::LEN }>,
     index: RwLock<{ rank::INDEX }, Sublist<Arc<Subscription>>>,
     stamps: Stamps,
+    watches: watch::Watches,
     clients: AtomicU64,
     max_fanout: AtomicU64,
 }
@@ -91,6 +94,7 @@ impl Account {
             counters: Cells::new(shards),
             index: RwLock::new(Sublist::new()),
             stamps: Stamps::new(),
+            watches: watch::Watches::default(),
             clients: AtomicU64::new(0),
             max_fanout: AtomicU64::new(0),
         }
@@ -104,33 +108,69 @@ impl Account {
 
     /// Adds a subscription; routes that it changes are forgotten everywhere.
     pub fn insert(&self, subscription: Arc<Subscription>) -> Result<(), SublistError> {
-        let mut index = self.index.write();
-        index.insert(subscription.clone())?;
-        self.stamps.touch(subscription.subject());
+        {
+            let mut index = self.index.write();
+            index.insert(subscription.clone())?;
+            self.stamps.touch(subscription.subject());
+        }
+        self.watches.changed(subscription.subject());
         Ok(())
     }
 
     /// Removes a subscription; answers whether it was there.
     pub fn remove(&self, subscription: &Arc<Subscription>) -> bool {
-        let mut index = self.index.write();
-        let removed = index.remove(subscription).is_ok();
+        let removed = {
+            let mut index = self.index.write();
+            let removed = index.remove(subscription).is_ok();
+            if removed {
+                self.stamps.touch(subscription.subject());
+            }
+            removed
+        };
         if removed {
-            self.stamps.touch(subscription.subject());
+            self.watches.changed(subscription.subject());
         }
         removed
     }
 
     /// Removes many subscriptions under one lock; answers how many were there.
-    pub fn remove_all<'a>(&self, subscriptions: impl Iterator<Item = &'a Arc<Subscription>>) -> usize {
-        let mut index = self.index.write();
+    pub fn remove_all<'a>(&self, subscriptions: impl Iterator<Item = &'a Arc<Subscription>> + Clone) -> usize {
         let mut removed = 0;
-        for subscription in subscriptions {
-            if index.remove(subscription).is_ok() {
-                self.stamps.touch(subscription.subject());
-                removed += 1;
+        {
+            let mut index = self.index.write();
+            for subscription in subscriptions.clone() {
+                if index.remove(subscription).is_ok() {
+                    self.stamps.touch(subscription.subject());
+                    removed += 1;
+                }
             }
         }
+        for subscription in subscriptions {
+            self.watches.changed(subscription.subject());
+        }
         removed
+    }
+
+    /// Whether somebody listens to a literal subject: anybody, or a member of a queue group.
+    pub fn has_interest(&self, subject: &[u8], group: Option<&[u8]>) -> bool {
+        let mut matched = Matched::default();
+        self.index.read().matching(subject, &mut matched);
+        match group {
+            None => !matched.plain.is_empty() || !matched.queues.is_empty(),
+            Some(group) => {
+                matched.queues.iter().any(|m| m.first().is_some_and(|s| s.queue() == Some(group)))
+            }
+        }
+    }
+
+    /// Tells `watcher` from now on when interest in a literal subject may have changed.
+    pub fn watch(&self, subject: &[u8], watcher: Arc<dyn Watcher>) {
+        self.watches.add(subject, watcher);
+    }
+
+    /// Tells it no more.
+    pub fn unwatch(&self, subject: &[u8], watcher: &Arc<dyn Watcher>) {
+        self.watches.remove(subject, watcher);
     }
 
     /// What matches a subject, with the stamp under which that holds.

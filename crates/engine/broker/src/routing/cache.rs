@@ -35,7 +35,8 @@ impl Route {
         let all = cids.len();
         cids.sort_unstable();
         cids.dedup();
-        let distinct = matched.queues.is_empty() && cids.len() == all && all == matched.plain.len();
+        let one_each = matched.plain.len() <= 1 || (cids.len() == all && all == matched.plain.len());
+        let distinct = matched.queues.is_empty() && one_each;
         Route { matched, distinct }
     }
 }

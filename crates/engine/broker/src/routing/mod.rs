@@ -10,6 +10,7 @@
 
 mod cache;
 mod deliver;
+mod outgoing;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use midge_wire::headers;
 use midge_wire::parse::Publish;
 
 pub use cache::{Route, RouteCache};
+pub use outgoing::{Outgoing, send};
 
 use crate::account::{Account, counter};
 use crate::batch::Batch;
@@ -49,76 +51,94 @@ pub struct Origin<'a> {
 /// Routes a run: publishes of one subject, in order. `input` is the buffer they lie in, when it can be shared.
 pub fn publish(batch: &mut Batch, origin: &Origin<'_>, run: &[Publish<'_>], input: Option<&Bytes>) {
     let Some(first) = run.first() else { return };
-    if let Some(route) = batch.routes.find(origin.account, first.subject) {
+    publish_to(batch, origin, first.subject, run, input);
+}
+
+/// Routes a run by another subject than the one that receivers are shown. Answers how many deliveries were made, at most one per message and
+/// receiver.
+fn publish_to(
+    batch: &mut Batch,
+    origin: &Origin<'_>,
+    to: &[u8],
+    run: &[Publish<'_>],
+    input: Option<&Bytes>,
+) -> usize {
+    if let Some(route) = batch.routes.find(origin.account, to) {
         origin.account.counters.add(batch.shard, counter::CACHE_HITS, 1);
-        route_run(batch, origin, &route.matched, route.distinct, run, input);
-        return;
+        return route_run(batch, origin, to, &route.matched, route.distinct, run, input);
     }
     let mut matched = std::mem::take(&mut batch.matched);
     matched.clear();
-    let stamp = origin.account.matching(first.subject, &mut matched);
+    let stamp = origin.account.matching(to, &mut matched);
     let width = matched.len() as u64;
     origin.account.counters.add(batch.shard, counter::MATCHES, 1);
     origin.account.counters.add(batch.shard, counter::FANOUT, width);
     origin.account.saw_fanout(width);
-    if batch.routes.wants(origin.account, first.subject, run.len()) {
+    let reached = if batch.routes.wants(origin.account, to, run.len()) {
         let route = Arc::new(Route::new(matched.clone()));
-        batch.routes.keep(origin.account, first.subject, stamp, route.clone());
-        route_run(batch, origin, &route.matched, route.distinct, run, input);
+        batch.routes.keep(origin.account, to, stamp, route.clone());
+        route_run(batch, origin, to, &route.matched, route.distinct, run, input)
     } else {
         let distinct = matched.plain.len() <= 1 && matched.queues.is_empty();
-        route_run(batch, origin, &matched, distinct, run, input);
-    }
+        route_run(batch, origin, to, &matched, distinct, run, input)
+    };
     matched.clear();
     batch.matched = matched;
+    reached
 }
 
 fn route_run(
     batch: &mut Batch,
     origin: &Origin<'_>,
+    route: &[u8],
     matched: &Matched<Arc<Subscription>>,
     distinct: bool,
     run: &[Publish<'_>],
     input: Option<&Bytes>,
-) {
+) -> usize {
     if distinct {
         let reached =
-            matched.plain.iter().map(|sub| to(batch, origin, sub, run, input)).max().unwrap_or_default();
+            matched.plain.iter().map(|sub| to(batch, origin, route, sub, run, input)).max().unwrap_or_default();
         unreached(batch, origin, run.get(reached..).unwrap_or_default());
-        return;
+        return reached;
     }
+    let mut total = 0;
     for at in 0..run.len() {
         let one = run.get(at..=at).unwrap_or_default();
         let mut reached = 0;
         for sub in &matched.plain {
-            reached += to(batch, origin, sub, one, input);
+            reached += to(batch, origin, route, sub, one, input);
         }
         for members in &matched.queues {
-            reached += to_group(batch, origin, members, one, input);
+            reached += to_group(batch, origin, route, members, one, input);
         }
         if reached == 0 {
             unreached(batch, origin, one);
         }
+        total += reached;
     }
+    total
 }
 
 /// One member of a queue group: a random one, or the next that takes the message.
 fn to_group(
     batch: &mut Batch,
     origin: &Origin<'_>,
+    route: &[u8],
     members: &[Arc<Subscription>],
     one: &[Publish<'_>],
     input: Option<&Bytes>,
 ) -> usize {
     let start = batch.pick(members.len());
     let (tail, head) = members.split_at(start);
-    head.iter().chain(tail).find(|sub| to(batch, origin, sub, one, input) > 0).map_or(0, |_| 1)
+    head.iter().chain(tail).find(|sub| to(batch, origin, route, sub, one, input) > 0).map_or(0, |_| 1)
 }
 
 /// Delivers a run to one subscription; answers how many of its first messages were taken.
 fn to(
     batch: &mut Batch,
     origin: &Origin<'_>,
+    route: &[u8],
     sub: &Arc<Subscription>,
     run: &[Publish<'_>],
     input: Option<&Bytes>,
@@ -148,7 +168,7 @@ fn to(
     if !origin.echo && peer.cid == origin.peer.cid {
         return 0;
     }
-    if sub.filtered() && run.first().is_some_and(|p| !peer.may_receive(p.subject, sub.queue())) {
+    if sub.filtered() && !peer.may_receive(route, sub.queue()) {
         return 0;
     }
     let Sent { messages, spent } = deliver::deliver(batch, origin, peer, sub, run, input);
@@ -191,28 +211,8 @@ fn unreached(batch: &mut Batch, origin: &Origin<'_>, run: &[Publish<'_>]) {
     }
 }
 
-/// Publishes a message of the server itself.
+/// Publishes a message of the server itself, in the name of a connection.
 pub fn publish_internal(batch: &mut Batch, request: &Request<'_>, to_subject: &[u8], payload: &[u8]) {
-    // The message is built as a client would send it, so that delivery has one form of input only.
-    let mut whole = Vec::with_capacity(payload.len() + to_subject.len() + 32);
-    whole.extend_from_slice(b"PUB ");
-    whole.extend_from_slice(to_subject);
-    whole.push(b' ');
-    whole.extend_from_slice(payload.len().to_string().as_bytes());
-    whole.extend_from_slice(b"\r\n");
-    whole.extend_from_slice(payload);
-    whole.extend_from_slice(b"\r\n");
-    let rules = midge_wire::parse::Rules { max_control_line: usize::MAX, max_payload: -1, headers: true };
-    let step = midge_wire::parse::Parser::default().next(&whole, &rules);
-    if let midge_wire::parse::Step::Op(midge_wire::parse::Op::Publish(publish), _) = step {
-        let origin = Origin {
-            peer: request.from,
-            account: request.account,
-            echo: true,
-            no_responders: false,
-            drop_for_slow: false,
-            trace: None,
-        };
-        self::publish(batch, &origin, &[publish], None);
-    }
+    let message = Outgoing { to: to_subject, subject: to_subject, reply: b"", header: b"", payload };
+    send(batch, request.account, request.from, &message);
 }
