@@ -1,2 +1,15 @@
-//! The JetStream vocabulary.
+//! The JetStream vocabulary: what clients, servers and files say about streams and consumers.
+//!
+//! - [`stream_config`], [`consumer_config`], [`info`]: the types;
+//! - [`errors`]: the errors of the API;
+//! - [`json`]: reading and writing all of it with the texts and habits of Go.
+//!
+//! Nothing is decided here: no rule about what may be configured, no default.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+pub mod consumer_config;
+pub mod errors;
+pub mod info;
+pub mod json;
+pub mod stream_config;

@@ -1,0 +1,97 @@
+//! JSON as Go writes it.
+
+use data_encoding::BASE64;
+use midge_stdx::clock::Wall;
+use midge_stdx::{gojson, gotime};
+
+use super::Json;
+
+/// Appends a number.
+pub fn push_u64(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a number.
+pub fn push_i64(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a string with Go's escapes.
+pub fn push_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let is_plain =
+        |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+    if text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let mut escaped = String::with_capacity(text.len() + 8);
+        gojson::push_escaped(&mut escaped, text);
+        out.extend_from_slice(escaped.as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// Appends a string of bytes in base64.
+pub fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    let from = out.len();
+    out.resize(from + BASE64.encode_len(bytes.len()), 0);
+    if let Some(place) = out.get_mut(from..) {
+        BASE64.encode_mut(bytes, place);
+    }
+    out.push(b'"');
+}
+
+/// Appends a time.
+pub fn push_time(out: &mut Vec<u8>, time: Option<Wall>) {
+    out.push(b'"');
+    out.extend_from_slice(gotime::rfc3339_or_zero(time).as_bytes());
+    out.push(b'"');
+}
+
+/// An object that is being written.
+pub struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens an object.
+    pub fn begin(out: &'a mut Vec<u8>) -> Fields<'a> {
+        out.push(b'{');
+        Fields { out, is_first: true }
+    }
+
+    /// Writes a field.
+    pub fn always<T: Json + ?Sized>(&mut self, key: &str, value: &T) {
+        value.encode(self.key(key));
+    }
+
+    /// Writes a field that is not empty.
+    pub fn omit<T: Json + ?Sized>(&mut self, key: &str, value: &T) {
+        if !value.is_absent() {
+            self.always(key, value);
+        }
+    }
+
+    /// Writes a string.
+    pub fn text(&mut self, key: &str, value: &str) {
+        push_text(self.key(key), value);
+    }
+
+    /// Writes the key of a field; the value has to follow.
+    pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        push_text(self.out, key);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// Closes the object.
+    pub fn end(self) {
+        self.out.push(b'}');
+    }
+}
