@@ -42,6 +42,7 @@ fn apply_bool(options: &mut Options, flag: &str, value: bool) {
         "T" => logging.logtime = value,
         "logtime_utc" => logging.logtime_utc = value,
         "s" => logging.syslog = value,
+        "js" => options.jetstream.enabled = value,
         // The rest asks for an action, or belongs to TLS.
         _ => {}
     }

@@ -133,8 +133,6 @@ fn other_failures_have_status_one() {
         ("-c no.conf", "open no.conf: no such file or directory"),
         ("-sl a=b=c", "invalid signal parameters: [c]"),
         ("-n name -p 70000", "flag \"-p\": port 70000 is out of range, expected -1 to 65535"),
-        ("-js", "flag \"-js\" is not supported by this version of midge yet"),
-        ("--jetstream", "flag \"-jetstream\" is not supported by this version of midge yet"),
         ("-routes x", "flag \"-routes\" is not supported by this version of midge yet"),
         ("-cluster nats://x:1", "flag \"-cluster\" is not supported by this version of midge yet"),
         ("-cluster_name x", "flag \"-cluster_name\" is not supported by this version of midge yet"),

@@ -2,6 +2,7 @@
 
 use super::authorization::Permissions;
 use super::decode::{Decoded, Decoder};
+use super::jetstream::AccountJetStream;
 use super::users::Users;
 use super::{Options, nkey, off};
 use crate::lang::{At, Node, Text, Value};
@@ -19,6 +20,8 @@ pub struct Account {
     pub limits: AccountLimits,
     /// Permissions of its users that state none; they are already filled in at those users.
     pub default_permissions: Option<Permissions>,
+    /// Its stored streams; `None` when it has none.
+    pub jetstream: Option<AccountJetStream>,
 }
 
 /// Limits of an account; -1 for none.
@@ -120,6 +123,7 @@ impl Decoder<'_> {
                 }
                 "default_permissions" => account.default_permissions = self.permissions(entry).ok(),
                 "limits" => account.limits = self.account_limits(entry)?,
+                "jetstream" => account.jetstream = self.account_jetstream(entry)?,
                 _ if row.status == Status::NotYet && off::is_off(row.key, &entry.value) => {}
                 _ => self.not_supported(key, entry, row),
             }

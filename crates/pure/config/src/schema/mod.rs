@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod authorization;
 mod decode;
 pub(crate) mod duration;
+pub mod jetstream;
 pub mod listen;
 pub mod logging;
 pub mod monitoring;
@@ -21,6 +22,7 @@ mod users;
 
 pub use accounts::{Account, AccountLimits};
 pub use authorization::Authorization;
+pub use jetstream::{AccountJetStream, JetStream};
 pub use listen::{Listen, Port};
 pub use logging::Logging;
 pub use monitoring::Monitoring;
@@ -51,6 +53,8 @@ pub struct Options {
     pub authorization: Authorization,
     /// Configured accounts, in file order; `$G` and the automatic `$SYS` are not listed.
     pub accounts: Vec<Account>,
+    /// Stored streams.
+    pub jetstream: JetStream,
     /// Where these options come from.
     pub origin: Origin,
 }

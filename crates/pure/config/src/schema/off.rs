@@ -5,17 +5,7 @@ use crate::lang::Value;
 /// Whether a value switches a feature off, so that nothing is missing.
 pub(super) fn is_off(key: &str, value: &Value) -> bool {
     match (key, value) {
-        ("jetstream", Value::String(text)) => {
-            let word = text.to_text().to_lowercase();
-            word == "disabled" || word == "disable"
-        }
-        ("jetstream", Value::Map(map)) => map.iter().any(|(key, node)| {
-            matches!(key.to_text().to_lowercase().as_str(), "enabled" | "enable")
-                && node.value == Value::Bool(false)
-        }),
-        ("jetstream" | "ocsp" | "ocsp_cache" | "ocsp_peer" | "proxy_protocol", value) => {
-            *value == Value::Bool(false)
-        }
+        ("ocsp" | "ocsp_cache" | "ocsp_peer" | "proxy_protocol", value) => *value == Value::Bool(false),
         ("prof_port" | "prof_block_rate", value) => *value == Value::Integer(0),
         ("default_sentinel", Value::String(text)) => text.bytes().is_empty(),
         (

@@ -264,9 +264,8 @@ fn tls_blocks() {
 #[test]
 fn features_that_do_not_exist_are_refused_where_they_stand() {
     for (text, place, key) in [
-        ("jetstream: true", "t.conf:1:0", "jetstream"),
-        ("jetstream {}", "t.conf:1:0", "jetstream"),
-        ("port: 1\n  JetStream: enabled", "t.conf:2:3", "JetStream"),
+        ("port: 1\n  Cluster {name: c, port: 6222}", "t.conf:2:3", "Cluster"),
+        ("jetstream {tpm {}}", "t.conf:1:11", "tpm"),
         ("cluster {name: c, port: 6222}", "t.conf:1:0", "cluster"),
         ("gateway {name: g}", "t.conf:1:0", "gateway"),
         ("leaf {remotes: []}", "t.conf:1:0", "leaf"),
@@ -291,7 +290,6 @@ fn features_that_do_not_exist_are_refused_where_they_stand() {
         ("accounts {a {exports: [{stream: x}]}}", "t.conf:1:13", "exports"),
         ("accounts {a {imports: [x]}}", "t.conf:1:13", "imports"),
         ("accounts {a {maps {a: b}}}", "t.conf:1:13", "maps"),
-        ("accounts {a {jetstream: true}}", "t.conf:1:13", "jetstream"),
         ("accounts {a {trace_dest: x}}", "t.conf:1:13", "trace_dest"),
         ("tls {ocsp_peer: true}", "t.conf:1:5", "ocsp_peer"),
     ] {
@@ -335,4 +333,32 @@ fn errors_are_drawn_below_their_lines() {
                     --> t.conf:3:23\n  |\n\
                     3 |   password: \"******\", zork: 1\n  |                       ^^^^\n";
     assert_eq!(error, expected);
+}
+
+#[test]
+fn stored_streams_are_switched_and_limited() {
+    for (text, on) in [
+        ("jetstream: true", true),
+        ("jetstream {}", true),
+        ("JetStream: enabled", true),
+        ("jetstream {enabled: false, domain: x}", false),
+    ] {
+        assert_eq!(read(text).expect(text).jetstream.enabled, on, "{text}");
+    }
+    let options = read(
+        "jetstream {store_dir: d, max_mem: 1G, max_file: 10, sync: always, domain: hub, key: k, cipher: aes, strict: false\n\
+         limits {max_ack_pending: 5, duplicate_window: \"1m\", batch {max_msgs: 7}}, max_outstanding_catchup: 1M}",
+    )
+    .expect("valid");
+    let jetstream = &options.jetstream;
+    assert_eq!(options.server.store_dir, "d");
+    assert_eq!((jetstream.max_memory, jetstream.max_file), (Some(1_000_000_000), Some(10)));
+    assert!(jetstream.sync_always && !jetstream.strict && jetstream.cipher == super::jetstream::Cipher::Aes);
+    assert_eq!((jetstream.domain.as_str(), jetstream.limits.max_ack_pending), ("hub", 5));
+    assert_eq!(jetstream.limits.batch.max_msgs, Some(7));
+    let options =
+        read("accounts {a {jetstream {max_mem: \"1M\", max_streams: 3, max_bytes: true}}}").expect("valid");
+    let limits = options.accounts[0].jetstream.expect("enabled");
+    assert_eq!((limits.max_memory, limits.max_streams, limits.max_bytes_required), (1 << 20, 3, true));
+    assert_eq!(limits.max_store, -1);
 }

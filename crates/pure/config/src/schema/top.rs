@@ -48,6 +48,9 @@ impl Decoder<'_> {
             None => match row.key {
                 "authorization" => self.authorization(options, node)?,
                 "accounts" => self.accounts(options, node)?,
+                "jetstream" => {
+                    self.jetstream(&mut options.jetstream, &mut options.server.store_dir, node)?;
+                }
                 "tls" => options.tls = Some(self.tls(node)?),
                 "server_tags" => self.tags(options, node)?,
                 "server_metadata" => self.metadata(options, node)?,
@@ -87,17 +90,6 @@ impl Decoder<'_> {
             return Ok(());
         }
         let why = match (row.key, &node.value) {
-            ("jetstream", Value::String(text)) => {
-                let text = text.to_text();
-                match text.to_lowercase().as_str() {
-                    "enabled" | "enable" => None,
-                    _ => Some(format!("Expected 'enabled' or 'disabled' for string value, got '{text}'")),
-                }
-            }
-            ("jetstream", Value::Bool(_) | Value::Map(_)) => None,
-            ("jetstream", value) => {
-                Some(format!("Expected map, bool or string to define JetStream, got {}", value.type_name()))
-            }
             ("cluster", Value::Map(_)) => None,
             ("cluster", value) => Some(format!("Expected map to define cluster, got {}", value.type_name())),
             ("proxy_protocol", _) => {

@@ -4,8 +4,8 @@ use super::Kind::{Bool, Duration, Int, Map, Mixed, Seconds, Text, Texts};
 use super::{Block, Row};
 
 use Block::{
-    Account, AccountLimits, Authorization, Certificates, Permissions, Responses, SubjectPermissions, Tls,
-    User,
+    Account, AccountJetStream, AccountLimits, Authorization, Certificates, JetStream, JetStreamBatch,
+    JetStreamLimits, Permissions, Responses, SubjectPermissions, Tls, User,
 };
 
 /// Options inside blocks, in the order of the reference text.
@@ -60,7 +60,7 @@ pub const BLOCK_ROWS: &[Row] = &[
     Row::new(Account, "exports", Mixed, "What other accounts may import.").not_yet(),
     Row::new(Account, "imports", Mixed, "What other accounts export.").not_yet(),
     Row::new(Account, "mappings", Map, "Subject mappings.").aliases(&["maps"]).not_yet(),
-    Row::new(Account, "jetstream", Mixed, "Stored streams of the account.").default("false").not_yet(),
+    Row::new(Account, "jetstream", Mixed, "Stored streams: a boolean, `enabled` or a map.").default("false"),
     Row::new(Account, "msg_trace", Mixed, "Where traces of messages go.").aliases(&["trace_dest"]).not_yet(),
     Row::new(AccountLimits, "max_connections", Int, "Client connections; -1 for unlimited.")
         .aliases(&["max_conn"])
@@ -74,6 +74,70 @@ pub const BLOCK_ROWS: &[Row] = &[
     Row::new(AccountLimits, "max_leafnodes", Int, "Leaf node connections; -1 for unlimited.")
         .aliases(&["max_leafs"])
         .default("-1"),
+    Row::new(JetStream, "enabled", Bool, "Off, if false.").aliases(&["enable"]).default("true"),
+    Row::new(JetStream, "store_dir", Text, "Where the folder `jetstream` lies.").aliases(&["store", "storedir"]),
+    Row::new(JetStream, "max_memory_store", Mixed, "Bytes of memory streams; unset: 75 % of the memory.")
+        .aliases(&["max_mem_store", "max_mem"]),
+    Row::new(JetStream, "max_file_store", Mixed, "Bytes of file streams; unset: 75 % of the free space.")
+        .aliases(&["max_file"]),
+    Row::new(JetStream, "strict", Bool, "Refuse requests with unknown fields.").default("true"),
+    Row::new(
+        JetStream,
+        "sync_interval",
+        Mixed,
+        "How long writes may stay unsynced; `always`, and unset: every acknowledgement is on disk.",
+    )
+    .aliases(&["sync"]),
+    Row::new(JetStream, "domain", Text, "Domain."),
+    Row::new(JetStream, "key", Text, "Key of files at rest.").aliases(&["ek", "encryption_key"]),
+    Row::new(JetStream, "prev_key", Text, "The key before.").aliases(&["prev_ek", "prev_encryption_key"]),
+    Row::new(JetStream, "cipher", Text, "`chacha` or `aes`.").default("chacha"),
+    Row::new(JetStream, "extension_hint", Text, "`no_extend` or `will_extend`: leaf nodes and domains."),
+    Row::new(JetStream, "unique_tag", Text, "Placement: tags with this prefix are for one replica each."),
+    Row::new(JetStream, "max_outstanding_catchup", Mixed, "Bytes in flight to replicas that catch up.")
+        .default("64M"),
+    Row::new(JetStream, "max_buffered_size", Mixed, "Bytes that wait for a stream.").default("128M"),
+    Row::new(JetStream, "max_buffered_msgs", Int, "Messages that wait for a stream.").default("100000"),
+    Row::new(JetStream, "request_queue_limit", Int, "Requests that wait.").default("10000"),
+    Row::new(JetStream, "info_queue_limit", Int, "Requests for information that wait.").default("10000"),
+    Row::new(JetStream, "meta_compact", Int, "Meta log entries before compaction.").default("0"),
+    Row::new(JetStream, "meta_compact_size", Mixed, "Bytes of the meta log before compaction.").default("0"),
+    Row::new(JetStream, "meta_compact_sync", Bool, "Compact the meta log at once.").default("false"),
+    Row::new(JetStream, "max_concurrent_io", Int, "Files in use at the same time.").default("4096"),
+    Row::new(JetStream, "limits", Map, "Limits of streams and consumers."),
+    Row::new(JetStream, "tpm", Map, "Keys in a trusted platform module.").not_yet(),
+    Row::new(JetStreamLimits, "max_ack_pending", Int, "Unacknowledged messages of a consumer."),
+    Row::new(JetStreamLimits, "max_ha_assets", Int, "Replicated streams and consumers."),
+    Row::new(JetStreamLimits, "max_request_batch", Int, "Messages of one pull request."),
+    Row::new(JetStreamLimits, "duplicate_window", Duration, "The longest window of duplicates."),
+    Row::new(JetStreamLimits, "batch", Map, "Limits of batches."),
+    Row::new(JetStreamBatch, "max_inflight_per_stream", Int, "Open batches of a stream."),
+    Row::new(JetStreamBatch, "max_inflight_total", Int, "Open batches of the server."),
+    Row::new(JetStreamBatch, "max_msgs", Int, "Messages of an atomic batch.").default("1000"),
+    Row::new(JetStreamBatch, "timeout", Duration, "How long a batch may be idle.").default("\"10s\""),
+    Row::new(AccountJetStream, "max_memory", Mixed, "Bytes of memory streams; -1 for unlimited.")
+        .aliases(&["max_mem", "mem", "memory"])
+        .default("-1"),
+    Row::new(AccountJetStream, "max_store", Mixed, "Bytes of file streams; -1 for unlimited.")
+        .aliases(&["max_file", "max_disk", "store", "disk"])
+        .default("-1"),
+    Row::new(AccountJetStream, "max_streams", Int, "Streams; -1 for unlimited.")
+        .aliases(&["streams"])
+        .default("-1"),
+    Row::new(AccountJetStream, "max_consumers", Int, "Consumers of a stream; -1 for unlimited.")
+        .aliases(&["consumers"])
+        .default("-1"),
+    Row::new(AccountJetStream, "max_bytes_required", Bool, "Streams have to state `max_bytes`.")
+        .aliases(&["max_stream_bytes", "max_bytes"])
+        .default("false"),
+    Row::new(AccountJetStream, "mem_max_stream_bytes", Mixed, "The largest `max_bytes` of a memory stream.")
+        .aliases(&["memory_max_stream_bytes"])
+        .default("-1"),
+    Row::new(AccountJetStream, "disk_max_stream_bytes", Mixed, "The largest `max_bytes` of a file stream.")
+        .aliases(&["store_max_stream_bytes"])
+        .default("-1"),
+    Row::new(AccountJetStream, "max_ack_pending", Int, "Unacknowledged messages of a consumer.").default("-1"),
+    Row::new(AccountJetStream, "cluster_traffic", Text, "Account of replication traffic.").not_yet(),
     Row::new(Tls, "cert_file", Text, "Certificate chain, PEM.").live(),
     Row::new(Tls, "key_file", Text, "Its private key, PEM.").live(),
     Row::new(Tls, "certs", Mixed, "Several chains: an array of maps.").aliases(&["certificates"]).live(),

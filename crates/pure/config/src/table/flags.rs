@@ -163,7 +163,7 @@ pub const FLAGS: &[Flag] = &[
         "max_traced_msg_len",
         "Bytes of a message shown in the trace (default: unlimited)",
     ),
-    flag(&["js", "jetstream"], Bool, "", JetStream, "jetstream", "Enable JetStream").not_yet(),
+    flag(&["js", "jetstream"], Bool, "", JetStream, "jetstream", "Enable JetStream"),
     flag(&["sd", "store_dir"], Text, "<dir>", JetStream, "store_dir", "Directory of stored streams"),
     flag(&["user"], Text, "<user>", Authorization, "", "User that clients must name"),
     flag(&["pass"], Text, "<password>", Authorization, "", "Password that clients must give"),

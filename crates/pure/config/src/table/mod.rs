@@ -30,6 +30,14 @@ pub enum Block {
     Account,
     /// `limits` of an account.
     AccountLimits,
+    /// `jetstream`
+    JetStream,
+    /// `limits` of `jetstream`
+    JetStreamLimits,
+    /// `batch` of these limits
+    JetStreamBatch,
+    /// `jetstream` of an account
+    AccountJetStream,
     /// `tls`
     Tls,
     /// An entry of `certs` inside `tls`.
@@ -47,6 +55,10 @@ impl Block {
         (Block::Responses, "allow_responses"),
         (Block::Account, "accounts"),
         (Block::AccountLimits, "limits of an account"),
+        (Block::JetStream, "jetstream"),
+        (Block::JetStreamLimits, "limits of jetstream"),
+        (Block::JetStreamBatch, "batch in limits of jetstream"),
+        (Block::AccountJetStream, "jetstream of an account"),
         (Block::Tls, "tls"),
         (Block::Certificates, "certs of tls"),
     ];

@@ -128,7 +128,7 @@ pub const SERVER_ROWS: &[Row] = &[
     top("leafnodes", Map, "Leaf node connections.").aliases(&["leaf"]).refused("LeafNode").not_yet(),
     top("websocket", Map, "Clients over WebSocket.").aliases(&["ws"]).refused("Websocket").not_yet(),
     top("mqtt", Map, "Clients that speak MQTT.").refused("MQTT").not_yet(),
-    top("jetstream", Mixed, "Stored streams.").default("false").live().not_yet(),
+    top("jetstream", Mixed, "Stored streams: a boolean, `enabled` or a map.").default("false").live(),
     top("proxies", Map, "Trusted proxies.").live().not_yet(),
     top("store_dir", Text, "Directory of stored streams.").aliases(&["storedir"]).refused("StoreDir"),
     top("default_js_domain", Map, "Stream domains of accounts.").refused("JsAccDefaultDomain").not_yet(),

@@ -83,5 +83,5 @@ fn the_reference_names_every_row() {
         assert!(text.contains(&format!("| `{}`", row.key)), "{}", row.key);
     }
     assert!(text.contains("| `host`, `net` | text | `0.0.0.0` | refused | Address for clients. |"));
-    assert!(text.contains("**Not in this version yet.** Stored streams. |"));
+    assert!(text.contains("**Not in this version yet.** Trusted proxies. |"));
 }
