@@ -50,7 +50,7 @@ object! {
         /// Subjects with live messages.
         num_subjects: i64 => "num_subjects" omit "int",
         /// Live messages by subject.
-        subjects: BTreeMap<String, u64> => "subjects" omit,
+        subjects: BTreeMap<String, u64> => "subjects" omit "map[string]uint64",
         /// Sequences between first and last that are gone.
         num_deleted: i64 => "num_deleted" omit "int",
         /// Which.
@@ -66,7 +66,7 @@ object! {
     /// What a damaged store has lost.
     pub struct LostStreamData("server.LostStreamData") {
         /// The sequences, when they are known.
-        msgs: Vec<u64> => "msgs" always,
+        msgs: Vec<u64> => "msgs" nullable,
         /// The bytes.
         bytes: u64 => "bytes" always,
     }

@@ -8,8 +8,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+pub mod account;
 pub mod consumer_config;
 pub mod errors;
+pub mod headers;
 pub mod info;
 pub mod json;
+pub mod levels;
+pub mod puback;
+pub mod requests;
+pub mod responses;
+pub mod stored;
 pub mod stream_config;

@@ -58,6 +58,29 @@ pub trait Object {
     fn encode_fields(&self, fields: &mut Fields<'_>);
 }
 
+/// One that is not there has no fields.
+impl<T: Object + Default> Object for Option<T> {
+    const GO: &'static str = T::GO;
+
+    fn decode_field(&mut self, key: &str, exact: bool, reader: &mut Reader<'_>) -> Result<bool, Stop> {
+        if let Some(value) = self {
+            return value.decode_field(key, exact, reader);
+        }
+        let mut value = T::default();
+        let known = value.decode_field(key, exact, reader)?;
+        if known {
+            *self = Some(value);
+        }
+        Ok(known)
+    }
+
+    fn encode_fields(&self, fields: &mut Fields<'_>) {
+        if let Some(value) = self {
+            value.encode_fields(fields);
+        }
+    }
+}
+
 /// How strictly a request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -86,8 +109,9 @@ pub fn encode<T: Object>(value: &T, out: &mut Vec<u8>) {
     fields.end();
 }
 
-/// Declares an object: its fields with their names in JSON, `always` or `omit` (when empty) or `flat` (its fields stand
-/// among those of the outer object), and where needed the type that errors name.
+/// Declares an object: its fields with their names in JSON, the rule by which they are written, and where needed the type
+/// that errors name. The rules: `always`; `omit` when empty; `nullable`, which is `null` when empty; `flat`, by which its
+/// fields stand among those of the outer object.
 macro_rules! object {
     ($(#[$meta:meta])* pub struct $name:ident($go_name:literal) {
         $($(#[$field_meta:meta])* $field:ident: $type:ty => $key:literal $rule:ident $($go:literal)?,)*
@@ -159,7 +183,7 @@ macro_rules! decode_field {
             #[allow(unused_mut, unused_assignments)]
             let mut go = <$type as $crate::json::Json>::GO;
             $(go = $go;)?
-            $reader.field(&mut $place, $name, go)?;
+            $crate::json::Json::decode(&mut $place, $reader, go)?;
             return Ok(true);
         }
     };
@@ -174,6 +198,9 @@ macro_rules! encode_field {
     };
     (omit, $place:expr, $key:literal, $fields:expr) => {
         $fields.omit($key, &$place);
+    };
+    (nullable, $place:expr, $key:literal, $fields:expr) => {
+        $fields.nullable($key, &$place);
     };
 }
 

@@ -3,18 +3,19 @@
 use std::borrow::Cow;
 
 use midge_stdx::{gojson, goquote};
+use smallvec::SmallVec;
 
 use super::scan::{self, Fault};
-use super::{Json, Mode, Object};
+use super::{Mode, Object};
 
 /// The first error of a decoding, which ends it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stop(String);
 
 /// Where a value stands in the one that holds it.
-enum Step {
-    /// Under that key of an object.
-    Key(String),
+enum Step<'a> {
+    /// Under that key of an object, as it is written.
+    Key(&'a [u8]),
     /// At that place of an array.
     Index(usize),
 }
@@ -23,7 +24,7 @@ enum Step {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    path: Vec<Step>,
+    path: SmallVec<[Step<'a>; 8]>,
     root: &'static str,
     mode: Mode,
 }
@@ -55,7 +56,7 @@ pub(super) fn decode_one<T: Object>(body: &[u8], mode: Mode, value: &mut T) -> R
 
 fn read_value<T: Object>(body: &[u8], at: usize, mode: Mode, value: &mut T) -> Result<(), String> {
     let root = T::GO.strip_prefix("server.").unwrap_or(T::GO);
-    let mut reader = Reader { bytes: body, at, path: Vec::new(), root, mode };
+    let mut reader = Reader { bytes: body, at, path: SmallVec::new(), root, mode };
     reader.object(value, T::GO).map_err(|stop| stop.0)
 }
 
@@ -85,7 +86,9 @@ impl<'a> Reader<'a> {
                 for step in &self.path {
                     text.push('.');
                     match step {
-                        Step::Key(key) => text.push_str(&key.replace('~', "~0").replace('/', "~1")),
+                        Step::Key(raw) => {
+                            text.push_str(&unescape(raw).replace('~', "~0").replace('/', "~1"));
+                        }
                         Step::Index(index) => text.push_str(&index.to_string()),
                     }
                 }
@@ -166,14 +169,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes the value of a field.
-    pub fn field<T: Json>(&mut self, place: &mut T, key: &str, go: &'static str) -> Result<(), Stop> {
-        self.path.push(Step::Key(key.to_owned()));
-        place.decode(self, go)?;
-        self.path.pop();
-        Ok(())
-    }
-
     /// Takes an object, member by member.
     pub(super) fn members(
         &mut self,
@@ -185,10 +180,12 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         while self.peek() == b'"' {
-            let key = unescape(self.raw());
+            let raw = self.raw();
             // The colon.
             self.at = scan::skip_white(self.bytes, self.at) + 1;
-            member(self, &key)?;
+            self.path.push(Step::Key(raw));
+            member(self, &unescape(raw))?;
+            self.path.pop();
             if self.peek() == b',' {
                 self.at += 1;
             }

@@ -3,9 +3,13 @@
 //! Nothing recurses: what is open is kept in a list of at most [`MAX_DEPTH`] entries.
 
 use midge_stdx::goquote;
+use smallvec::SmallVec;
 
 /// Objects and arrays inside each other at most.
 pub(super) const MAX_DEPTH: usize = 10_000;
+
+/// What is open: objects (true) and arrays (false).
+type Open = SmallVec<[bool; 16]>;
 
 /// Why a text is no JSON value.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,8 +34,7 @@ pub(super) fn skip_white(bytes: &[u8], at: usize) -> usize {
 /// The end of the value that begins at `at`, white space before it allowed.
 pub(super) fn value_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     let mut at = at;
-    // One entry for each open object (true) or array (false).
-    let mut open: Vec<bool> = Vec::new();
+    let mut open = Open::new();
     loop {
         at = skip_white(bytes, at);
         match bytes.get(at).ok_or(Fault::End)? {
@@ -73,7 +76,7 @@ enum Behind {
 }
 
 /// Reads what may stand behind a value: commas, the next key, and closing brackets.
-fn behind_value(bytes: &[u8], mut at: usize, open: &mut Vec<bool>) -> Result<Behind, Fault> {
+fn behind_value(bytes: &[u8], mut at: usize, open: &mut Open) -> Result<Behind, Fault> {
     while let Some(&is_object) = open.last() {
         at = skip_white(bytes, at);
         match (bytes.get(at).ok_or(Fault::End)?, is_object) {

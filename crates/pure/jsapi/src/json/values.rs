@@ -208,7 +208,7 @@ impl<T: Json + Default> Json for BTreeMap<String, T> {
         let element_go = go.split_once(']').map_or(go, |(_, element)| element);
         reader.members(go, |reader, key| {
             let mut element = T::default();
-            reader.field(&mut element, key, element_go)?;
+            element.decode(reader, element_go)?;
             self.insert(key.to_owned(), element);
             Ok(())
         })

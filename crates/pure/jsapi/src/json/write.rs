@@ -62,6 +62,11 @@ impl<'a> Fields<'a> {
         Fields { out, is_first: true }
     }
 
+    /// Goes on with an object of which a field is written already.
+    pub fn resume(out: &'a mut Vec<u8>) -> Fields<'a> {
+        Fields { out, is_first: false }
+    }
+
     /// Writes a field.
     pub fn always<T: Json + ?Sized>(&mut self, key: &str, value: &T) {
         value.encode(self.key(key));
@@ -71,6 +76,22 @@ impl<'a> Fields<'a> {
     pub fn omit<T: Json + ?Sized>(&mut self, key: &str, value: &T) {
         if !value.is_absent() {
             self.always(key, value);
+        }
+    }
+
+    /// Writes a field, `null` when it is empty.
+    pub fn nullable<T: Json + ?Sized>(&mut self, key: &str, value: &T) {
+        if value.is_absent() {
+            self.key(key).extend_from_slice(b"null");
+        } else {
+            self.always(key, value);
+        }
+    }
+
+    /// Writes a string unless it is empty.
+    pub fn text_omit(&mut self, key: &str, value: &str) {
+        if !value.is_empty() {
+            self.text(key, value);
         }
     }
 
