@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 pub mod account;
+pub mod client_info;
 pub mod consumer_config;
 pub mod errors;
 pub mod headers;
@@ -20,3 +21,4 @@ pub mod requests;
 pub mod responses;
 pub mod stored;
 pub mod stream_config;
+pub mod subjects;
