@@ -1,0 +1,364 @@
+//! Batches that are stored as they come.
+//!
+//! The place of a member stands in the reply subject: `<prefix>.<batch>.<flow>.<gap>.<seq>.<op>.$FI`. One answer stands for many members; how many is agreed
+//! on with each answer: it doubles as long as the publisher wants more and few others publish, and halves otherwise.
+
+use bytes::Bytes;
+use midge_jsapi::errors::{self, ApiError};
+use midge_stdx::clock::{Mono, Now};
+use midge_stdx::hash::Map;
+use midge_store::stream::{Step, Store};
+
+use super::MAX_ID_LEN;
+use crate::stream::Stream;
+use crate::stream::headers::{Headers, number};
+use crate::stream::publish::{AbandonReason, Abandoned, Answer, Cx, Incoming, Reply, Verdict};
+
+/// The end of a reply subject that belongs to a fast batch.
+pub const SUFFIX: &[u8] = b".$FI";
+/// Messages between two answers when the publisher does not say.
+const DEFAULT_FLOW: u64 = 10;
+/// Messages between two answers at most that a publisher may ask for.
+const MAX_FLOW: u64 = 65_535;
+/// Messages between two answers at most, over all batches of a stream.
+const SHARED_FLOW: u64 = 500;
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The first one.
+    Start,
+    /// One more.
+    Append,
+    /// The last one.
+    Commit,
+    /// Nothing to store: the one before was the last.
+    End,
+    /// Nothing to store: asks how far it is.
+    Ping,
+}
+
+/// What the reply subject of a member says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The batch.
+    pub id: &'a [u8],
+    /// Messages between two answers that the publisher wants.
+    pub flow: u64,
+    /// A missing member does not end the batch.
+    pub gaps: bool,
+    /// The place, from 1.
+    pub seq: u64,
+    /// What the member is.
+    pub op: Op,
+}
+
+impl<'a> Place<'a> {
+    /// Reads a reply subject that ends in [`SUFFIX`]. Nothing when it is malformed.
+    pub fn parse(reply: &'a [u8]) -> Option<Place<'a>> {
+        let mut words = reply.strip_suffix(SUFFIX)?.rsplitn(6, |&b| b == b'.');
+        let op = match words.next()? {
+            b"0" => Op::Start,
+            b"1" => Op::Append,
+            b"2" => Op::Commit,
+            b"3" => Op::End,
+            b"4" => Op::Ping,
+            _ => return None,
+        };
+        let seq = number(words.next()?).filter(|seq| *seq > 0)?;
+        let gaps = match words.next()? {
+            b"ok" => true,
+            b"fail" => false,
+            _ => return None,
+        };
+        let flow = match number(words.next()?) {
+            None | Some(0) => DEFAULT_FLOW,
+            Some(flow) => flow.min(MAX_FLOW),
+        };
+        let id = words.next().filter(|id| !id.is_empty())?;
+        words.next().filter(|prefix| !prefix.is_empty())?;
+        let fits = match op {
+            Op::Start => seq == 1,
+            Op::Append | Op::End => seq > 1,
+            Op::Commit | Op::Ping => true,
+        };
+        fits.then_some(Place { id, flow, gaps, seq, op })
+    }
+}
+
+/// A batch that is not complete.
+#[derive(Debug)]
+struct Batch {
+    /// The last place that came, which is what the batch counts as its messages: gaps that the publisher accepts are among them.
+    last: u64,
+    /// The sequence in the stream of the last one that was stored.
+    stream_seq: u64,
+    /// The last message had been stored before.
+    duplicate: bool,
+    interval: u64,
+    /// The place that was answered last.
+    answered: u64,
+    deadline: Mono,
+}
+
+/// The open batches of a stream.
+#[derive(Debug, Default)]
+pub struct Fast {
+    open: Map<Box<[u8]>, Batch>,
+}
+
+impl Fast {
+    /// Open batches.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the next one may have to be given up.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.open.values().map(|batch| batch.deadline).min()
+    }
+
+    /// Gives up those to which nothing came for too long, in the order of their names. What they stored stays.
+    pub fn expire(&mut self, now: Now, abandoned: &mut Vec<Abandoned>) {
+        let mut late: Vec<Box<[u8]>> = Vec::new();
+        self.open.retain(|id, batch| {
+            let keep = batch.deadline > now.mono;
+            if !keep {
+                late.push(id.clone());
+            }
+            keep
+        });
+        late.sort_unstable();
+        abandoned.extend(late.iter().map(|id| Abandoned {
+            batch: String::from_utf8_lossy(id).into(),
+            reason: AbandonReason::Timeout,
+        }));
+    }
+
+    /// Drops all.
+    pub fn clear(&mut self) {
+        self.open.clear();
+    }
+}
+
+fn reply(to: &[u8], after_seq: u64, body: Answer, cx: &mut Cx<'_>) {
+    if !to.is_empty() {
+        cx.outbox.replies.push(Reply { after_seq, subject: Bytes::copy_from_slice(to), body });
+    }
+}
+
+impl Stream {
+    /// A member of a fast batch. Its subject is the transformed one.
+    pub(in crate::stream) fn fast_member(
+        &mut self,
+        store: &mut Store,
+        member: &Incoming<'_>,
+        headers: &Headers<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Step<Verdict> {
+        let refused = |error| Step::Ready(Verdict::Refused(error));
+        if !self.config.allow_batched {
+            return refused(errors::BATCH_PUBLISH_DISABLED.into());
+        }
+        let Some(place) = Place::parse(member.reply) else {
+            return refused(errors::BATCH_PUBLISH_INVALID_PATTERN.into());
+        };
+        if place.id.len() > MAX_ID_LEN {
+            return refused(errors::BATCH_PUBLISH_INVALID_BATCH_ID.into());
+        }
+        let known = self.fast.open.contains_key(place.id);
+        if let Some(level) = headers.required_level
+            && number(level).is_none_or(|level| level > cx.limits.api_level)
+        {
+            self.fast.open.remove(place.id);
+            return refused(errors::REQUIRED_API_LEVEL.into());
+        }
+        let starts = place.op == Op::Start || (place.op == Op::Commit && place.seq == 1);
+        if !known && !starts {
+            return refused(errors::BATCH_PUBLISH_UNKNOWN_BATCH_ID.into());
+        }
+        if !known
+            && (self.fast.len() >= cx.limits.batch.fast_per_stream
+                || cx.admit.fast_batches() >= cx.limits.batch.fast_per_server)
+        {
+            return refused(errors::BATCH_PUBLISH_TOO_MANY_INFLIGHT.into());
+        }
+        let step = self.fast_known(store, member, place, known, cx);
+        if let Some(batch) = self.fast.open.get_mut(place.id) {
+            batch.deadline = cx.now.mono + std::time::Duration::from_nanos(cx.limits.batch.idle_ns);
+        }
+        step
+    }
+
+    fn fast_known(
+        &mut self,
+        store: &mut Store,
+        member: &Incoming<'_>,
+        place: Place<'_>,
+        known: bool,
+        cx: &mut Cx<'_>,
+    ) -> Step<Verdict> {
+        let last = self.fast.open.get(place.id).map_or(0, |batch| batch.last);
+        let ping = place.op == Op::Ping;
+        let expected = last + u64::from(!ping || place.seq > last);
+        let gap = if ping { place.seq > last } else { place.seq != expected };
+        let backward = !ping && place.seq < expected;
+        if known && gap && (backward || !place.gaps) {
+            self.fast_gap(place, expected, member.reply, cx);
+            self.fast_commit(place.id, member.reply, cx);
+            return Step::Ready(Verdict::Handled);
+        }
+        if ping {
+            if gap {
+                self.fast_gap(place, expected, member.reply, cx);
+                if let Some(batch) = self.fast.open.get_mut(place.id) {
+                    batch.last = place.seq;
+                }
+            }
+            self.fast_answer(place, member.reply, true, cx);
+            return Step::Ready(Verdict::Handled);
+        }
+        if place.op == Op::End {
+            if known && gap {
+                self.fast_gap(place, expected, member.reply, cx);
+            }
+            if let Some(batch) = self.fast.open.get_mut(place.id) {
+                batch.last = place.seq - 1;
+            }
+            self.fast_commit(place.id, member.reply, cx);
+            return Step::Ready(Verdict::Handled);
+        }
+        let verdict = ready!(self.single(store, member, cx));
+        if known && gap {
+            self.fast_gap(place, expected, member.reply, cx);
+        }
+        self.fast_stored(member, place, known, verdict, cx);
+        Step::Ready(Verdict::Handled)
+    }
+
+    /// Goes on after a message was stored or refused.
+    fn fast_stored(
+        &mut self,
+        member: &Incoming<'_>,
+        place: Place<'_>,
+        known: bool,
+        verdict: Verdict,
+        cx: &mut Cx<'_>,
+    ) {
+        let alone = self.fast.is_empty();
+        let interval = if alone { place.flow.min(SHARED_FLOW) } else { 1 };
+        if !known && place.op != Op::Commit {
+            reply(member.reply, 0, Answer::Flow { batch_seq: 0, interval }, cx);
+        }
+        if let (Verdict::Refused(error), false, false) = (&verdict, known, place.gaps) {
+            reply(member.reply, 0, Answer::Refused(error.clone()), cx);
+            return;
+        }
+        if !known {
+            let fresh = Batch {
+                last: 0,
+                stream_seq: 0,
+                duplicate: false,
+                interval,
+                answered: 0,
+                deadline: Mono::NEVER,
+            };
+            self.fast.open.insert(place.id.into(), fresh);
+        }
+        let Some(batch) = self.fast.open.get_mut(place.id) else { return };
+        let ends = !place.gaps || place.op == Op::Commit;
+        let mut refused: Option<ApiError> = None;
+        match verdict {
+            Verdict::Refused(error) => refused = Some(error),
+            other => {
+                batch.duplicate = matches!(other, Verdict::Duplicate { .. });
+                batch.stream_seq = batch.stream_seq.max(other.seq());
+            }
+        }
+        batch.last = place.seq - u64::from(refused.is_some() && ends);
+        if let Some(error) = refused {
+            reply(member.reply, 0, Answer::Error { batch_seq: place.seq, error }, cx);
+            if ends {
+                self.fast_commit(place.id, member.reply, cx);
+            }
+        } else if place.op == Op::Commit {
+            self.fast_commit(place.id, member.reply, cx);
+        } else {
+            self.fast_answer(place, member.reply, false, cx);
+        }
+    }
+
+    fn fast_gap(&mut self, place: Place<'_>, expected: u64, to: &[u8], cx: &mut Cx<'_>) {
+        let got = place.seq + u64::from(place.op == Op::Ping);
+        reply(to, 0, Answer::Gap { expected, got }, cx);
+    }
+
+    /// Answers if it is time to, or in any case.
+    fn fast_answer(&mut self, place: Place<'_>, to: &[u8], always: bool, cx: &mut Cx<'_>) {
+        let shared = SHARED_FLOW / (self.fast.len() as u64).max(1);
+        let Some(batch) = self.fast.open.get_mut(place.id) else { return };
+        if !always && batch.last - batch.answered < batch.interval {
+            return;
+        }
+        let wanted = shared.min(place.flow).max(1);
+        if !always {
+            batch.interval = if batch.interval < wanted {
+                (batch.interval * 2).min(wanted)
+            } else {
+                (batch.interval / 2).max(wanted)
+            };
+        }
+        batch.answered = batch.last;
+        let (after, body) =
+            (batch.stream_seq, Answer::Flow { batch_seq: batch.last, interval: batch.interval });
+        reply(to, after, body, cx);
+    }
+
+    /// Ends a batch with what it has.
+    fn fast_commit(&mut self, id: &[u8], to: &[u8], cx: &mut Cx<'_>) {
+        let Some(batch) = self.fast.open.remove(id) else { return };
+        let body = Answer::Committed {
+            seq: batch.stream_seq,
+            batch: String::from_utf8_lossy(id).into(),
+            count: batch.last,
+            duplicate: batch.duplicate && batch.last == 1,
+        };
+        reply(to, batch.stream_seq, body, cx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reply_subjects_say_the_place_of_a_member() {
+        let place = Place::parse(b"_INBOX.x.y.id.100.ok.7.1.$FI").unwrap();
+        assert_eq!(
+            (place.id, place.flow, place.gaps, place.seq, place.op),
+            (&b"id"[..], 100, true, 7, Op::Append)
+        );
+        let flow = |text: &str| Place::parse(format!("p.id.{text}.fail.1.0.$FI").as_bytes()).unwrap().flow;
+        assert_eq!((flow("0"), flow("-3"), flow("x"), flow("70000")), (10, 10, 10, 65_535));
+        for bad in [
+            "id.1.ok.1.0.$FI",
+            "p.id.1.ok.1.0",
+            "p.id.1.ok.2.0.$FI",
+            "p.id.1.ok.1.1.$FI",
+            "p.id.1.no.1.0.$FI",
+            "p.id.1.ok.0.2.$FI",
+            "p.id.1.ok.1.5.$FI",
+            "p..1.ok.1.0.$FI",
+            ".$FI",
+            "$FI",
+            "p.id.1.ok.1.3.$FI",
+        ] {
+            assert_eq!(Place::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}
