@@ -15,8 +15,6 @@ pub const REQUIRED_LEVEL_KEY: &str = "_nats.req.level";
 pub const VERSION_KEY: &str = "_nats.ver";
 /// In metadata: the level of the server; told, not kept.
 pub const LEVEL_KEY: &str = "_nats.level";
-/// What the keys of metadata begin with that belong to the server.
-pub const OWN_PREFIX: &str = "_nats.";
 
 /// Texts by key, as configurations carry them.
 pub type Metadata = BTreeMap<String, String>;
@@ -64,30 +62,25 @@ pub fn forget_told(metadata: &mut Metadata) {
     metadata.remove(LEVEL_KEY);
 }
 
-/// Whether two sets say the same, the server's own keys aside.
+/// Whether two sets say the same, the three keys above aside.
 pub fn same_but_own(a: &Metadata, b: &Metadata) -> bool {
-    let foreign = |set: &'_ Metadata| {
-        let kept: Vec<_> = set
-            .iter()
-            .filter(|(key, _)| !key.starts_with(OWN_PREFIX))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        kept
-    };
-    foreign(a) == foreign(b)
+    let is_foreign = |key: &&String| ![REQUIRED_LEVEL_KEY, VERSION_KEY, LEVEL_KEY].contains(&key.as_str());
+    a.keys().filter(is_foreign).count() == b.keys().filter(is_foreign).count()
+        && a.iter().filter(|(key, _)| is_foreign(key)).all(|(key, value)| b.get(key) == Some(value))
 }
 
-/// Whether a request that needs the level in its header `Nats-Required-Api-Level` can be served.
+/// Whether a request that needs the level in its header `Nats-Required-Api-Level` can be served; an empty header needs
+/// none.
 pub fn is_served(header: &[u8]) -> bool {
-    let text = std::str::from_utf8(header).unwrap_or_default();
-    text.trim().parse::<i64>().is_ok_and(|level| level <= i64::from(API_LEVEL))
+    let text = std::str::from_utf8(header).map_or("?", str::trim);
+    text.is_empty() || text.parse::<i64>().is_ok_and(|level| level <= i64::from(API_LEVEL))
 }
 
 /// Why an asset with this metadata cannot be served, if it cannot.
 pub fn unsupported(metadata: &Metadata) -> Option<String> {
     let level = metadata.get(REQUIRED_LEVEL_KEY)?;
-    let served = level.is_empty() || is_served(level.as_bytes());
-    (!served).then(|| format!("unsupported - required API level: {level}, current API level: {API_LEVEL}"))
+    (!is_served(level.as_bytes()))
+        .then(|| format!("unsupported - required API level: {level}, current API level: {API_LEVEL}"))
 }
 
 #[cfg(test)]
@@ -147,14 +140,19 @@ mod tests {
         tell(&mut metadata, "2.15.1");
         assert_eq!((metadata[VERSION_KEY].as_str(), metadata[LEVEL_KEY].as_str()), ("2.15.1", "5"));
         assert!(same_but_own(&before, &metadata));
-        assert!(!same_but_own(&before, &Metadata::new()));
+        assert!(!same_but_own(&before, &Metadata::new()) && !same_but_own(&Metadata::new(), &before));
+        let mut changed = before.clone();
+        changed.insert("a".to_owned(), "2".to_owned());
+        assert!(!same_but_own(&before, &changed));
         let text = "unsupported - required API level: 9, current API level: 5";
         assert_eq!(unsupported(&before).as_deref(), Some(text));
     }
 
     #[test]
     fn requests_say_which_level_they_need() {
-        assert!(is_served(b"5") && is_served(b"0") && is_served(b"-1"));
-        assert!(!is_served(b"6") && !is_served(b"x") && !is_served(b"") && !is_served(b"\xff"));
+        assert!(
+            is_served(b"5") && is_served(b"0") && is_served(b"-1") && is_served(b" +5") && is_served(b"")
+        );
+        assert!(!is_served(b"6") && !is_served(b"x") && !is_served(b"5.0") && !is_served(b"\xff"));
     }
 }

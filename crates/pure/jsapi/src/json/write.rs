@@ -100,6 +100,41 @@ impl<'a> Fields<'a> {
         push_text(self.key(key), value);
     }
 
+    /// Writes a list, `null` when it is empty.
+    pub fn list<T: Json>(&mut self, key: &str, values: &[T]) {
+        let out = self.key(key);
+        if values.is_empty() {
+            return out.extend_from_slice(b"null");
+        }
+        for (index, value) in values.iter().enumerate() {
+            out.push(if index == 0 { b'[' } else { b',' });
+            value.encode(out);
+        }
+        out.push(b']');
+    }
+
+    /// Writes a number.
+    pub fn number(&mut self, key: &str, value: u64) {
+        push_u64(self.key(key), value);
+    }
+
+    /// Writes a time, the zero time for none.
+    pub fn time(&mut self, key: &str, value: Option<Wall>) {
+        push_time(self.key(key), value);
+    }
+
+    /// Writes bytes as a string; those that are no UTF-8 become U+FFFD, escaped.
+    pub fn lossy(&mut self, key: &str, value: &[u8]) {
+        match std::str::from_utf8(value) {
+            Ok(text) => self.text(key, text),
+            Err(_) => {
+                let mut escaped = String::with_capacity(value.len() + 8);
+                gojson::push_bytes(&mut escaped, value);
+                self.key(key).extend_from_slice(escaped.as_bytes());
+            }
+        }
+    }
+
     /// Writes the key of a field; the value has to follow.
     pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
         if !self.is_first {

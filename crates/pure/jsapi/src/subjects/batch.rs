@@ -57,7 +57,7 @@ impl<'a> BatchReply<'a> {
     /// Reads a reply subject; none when it is malformed.
     pub fn parse(reply: &'a [u8]) -> Option<BatchReply<'a>> {
         let mut tokens = reply.strip_suffix(SUFFIX)?.rsplit(|&byte| byte == b'.');
-        let (op, seq, gap) = (tokens.next()?, number(tokens.next()?)?, tokens.next()?);
+        let (op, seq, gap) = (number(tokens.next()?)?, number(tokens.next()?)?, tokens.next()?);
         let (flow, id) = (tokens.next()?, tokens.next()?);
         // Something has to stand in front.
         tokens.next()?;
@@ -67,11 +67,11 @@ impl<'a> BatchReply<'a> {
             _ => return None,
         };
         let op = match op {
-            b"0" => BatchOp::Start,
-            b"1" => BatchOp::Append,
-            b"2" => BatchOp::Commit,
-            b"3" => BatchOp::End,
-            b"4" => BatchOp::Ping,
+            0 => BatchOp::Start,
+            1 => BatchOp::Append,
+            2 => BatchOp::Commit,
+            3 => BatchOp::End,
+            4 => BatchOp::Ping,
             _ => return None,
         };
         let fits = match op {
@@ -98,6 +98,7 @@ mod tests {
             (b"p.id.0.fail.2.3.$FI", 10, BatchOp::End),
             (b"p.id.-1.fail.1.2.$FI", 10, BatchOp::Commit),
             (b"p.id.99999.fail.1.4.$FI", 65_535, BatchOp::Ping),
+            (b"p.id.010.fail.01.04.$FI", 10, BatchOp::Ping),
         ] {
             let reply = BatchReply::parse(text).unwrap();
             assert_eq!((reply.id, reply.flow, reply.gap, reply.op), (&b"id"[..], flow, GapRule::Fail, op));
