@@ -1,6 +1,6 @@
 //! What clients ask of the API, one type per call.
 //!
-//! A body is read with [`crate::json::decode`]; the calls that are lenient by nature ([`ConsumerUnpin`],
+//! A body is read with [`crate::json::decode_request`]; the calls that are lenient by nature ([`ConsumerUnpin`],
 //! [`ConsumerReset`], [`MsgGet`] for direct gets, [`parse_pull`]) with [`crate::json::decode_one`] and
 //! [`crate::json::Mode::Lenient`].
 

@@ -19,7 +19,7 @@ use midge_stdx::clock::Wall;
 use crate::account::AccountInfo;
 use crate::errors::ApiError;
 use crate::info::{ConsumerInfo, StreamInfo, StreamState};
-use crate::json::{Fields, Object, object, push_bytes, push_text, push_time, push_u64};
+use crate::json::{Fields, Object, Reader, Stop, object, push_bytes, push_text, push_time, push_u64};
 use crate::stream_config::StreamConfig;
 
 /// What every type of the API begins with.
@@ -351,4 +351,26 @@ pub fn encode_message(message: &StoredMessage<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"time\":");
     push_time(out, Some(message.time));
     out.extend_from_slice(b"}}");
+}
+
+/// An answer as it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply<T> {
+    /// The type, with its prefix, and what went wrong.
+    pub header: Header,
+    /// The rest.
+    pub fields: T,
+}
+
+impl<T: Object> Object for Reply<T> {
+    const GO: &'static str = T::GO;
+
+    fn decode_field(&mut self, key: &str, exact: bool, reader: &mut Reader<'_>) -> Result<bool, Stop> {
+        Ok(self.header.decode_field(key, exact, reader)? || self.fields.decode_field(key, exact, reader)?)
+    }
+
+    fn encode_fields(&self, fields: &mut Fields<'_>) {
+        self.header.encode_fields(fields);
+        self.fields.encode_fields(fields);
+    }
 }

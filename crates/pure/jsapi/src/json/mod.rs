@@ -102,6 +102,24 @@ pub fn decode_one<T: Object>(body: &[u8], mode: Mode, value: &mut T) -> Result<(
     read::decode_one(body, mode, value)
 }
 
+/// Reads the body of a request as the API does: strictly and, where the server was told not to be strict, once more
+/// leniently as one value. The error of a strict reading that did not count goes along, to be logged.
+pub fn decode_request<T: Object + Default>(
+    body: &[u8],
+    is_strict: bool,
+) -> Result<(T, Option<String>), String> {
+    let mut value = T::default();
+    match decode(body, Mode::Strict, &mut value) {
+        Ok(()) => Ok((value, None)),
+        Err(error) if is_strict => Err(error),
+        Err(error) => {
+            let mut value = T::default();
+            decode_one(body, Mode::Lenient, &mut value)?;
+            Ok((value, Some(error)))
+        }
+    }
+}
+
 /// Appends an object.
 pub fn encode<T: Object>(value: &T, out: &mut Vec<u8>) {
     let mut fields = Fields::begin(out);

@@ -52,6 +52,10 @@ impl<'a> AckSubject<'a> {
             _ => return None,
         };
         let &[stream, consumer, deliveries, stream_seq, consumer_seq, ts, pending] = rest;
+        let is_new = count > 7;
+        if stream.is_empty() || consumer.is_empty() || is_new && account_hash.is_empty() {
+            return None;
+        }
         Some(AckSubject {
             domain,
             account_hash,
@@ -210,6 +214,8 @@ mod tests {
             "$JS.ACK.",
             "$JS.ACK.A1.D.1.2.3.4",
             "$JS.ACK.A1.D.1.2.3.4.5.6",
+            "$JS.ACK.A1..1.2.3.4.5",
+            "$JS.ACK._..A1.D.1.2.3.4.5",
             "$JS.ACK.A1.D.x.2.3.4.5",
             "$JS.ACK.A1.D.1.2.3.-4.5",
             "$JS.ACK.A1.D.1.2.3.9223372036854775808.5",
