@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::headers as names;
 use midge_jsapi::stream_config::{Discard, Retention, Storage};
+use midge_jsapi::subjects::BatchReply;
 use midge_stdx::gotime;
 use midge_store::format::record::{MAX_LEN, message_len};
 use midge_store::stream::{Compact, Filter, Medium, NewMessage, PurgeQuery, Step, Store, StoreError};
 
-use super::batch::{Overlay, fast};
+use super::batch::Overlay;
 use super::counter::{self, Total};
 use super::decimal::Decimal;
 use super::dedupe::Print;
@@ -112,7 +113,7 @@ impl Stream {
         }
         let step = if message.origin.is_client() && headers.batch_id.is_some_and(|id| !id.is_empty()) {
             self.atomic_member(store, &message, &headers, cx)
-        } else if message.origin.is_client() && message.reply.ends_with(fast::SUFFIX) {
+        } else if message.origin.is_client() && BatchReply::is_meant(message.reply) {
             self.fast_member(store, &message, &headers, cx)
         } else {
             self.single(store, &message, cx)

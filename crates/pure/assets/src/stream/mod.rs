@@ -28,6 +28,7 @@ macro_rules! ready {
 }
 
 pub mod batch;
+pub mod config;
 mod counter;
 pub mod decimal;
 pub mod dedupe;
@@ -132,13 +133,14 @@ impl Stream {
         stream
     }
 
-    /// Takes over a configuration that was checked. The store is configured by the caller, with what `config` makes of it.
+    /// Takes over a configuration that was checked. The store is configured by the caller, with [`config::store_config`].
     pub fn reconfigure(&mut self, config: StreamConfig) {
         self.dedupe.set_window(if config.mirror.is_some() { 0 } else { config.duplicate_window_ns });
         let transform = config.subject_transform.as_ref();
         // A checked configuration has no transform that cannot be made.
-        self.transform = transform.and_then(|t| Transform::new(source_of(&t.src), t.dest.as_bytes()).ok());
-        self.republish = config.republish.as_ref().and_then(|republish| Republish::new(republish).ok());
+        self.transform =
+            transform.and_then(|t| Transform::optional(t.src.as_bytes(), t.dest.as_bytes()).ok().flatten());
+        self.republish = config.republish.as_ref().and_then(|r| Republish::new(r).ok().flatten());
         if !config.allow_atomic {
             self.atomic.clear();
         }
@@ -233,9 +235,4 @@ impl Stream {
         self.atomic.expire(now, &mut outbox.abandoned);
         self.fast.expire(now, &mut outbox.abandoned);
     }
-}
-
-/// The source of a transform; an empty one is everything.
-fn source_of(source: &str) -> &[u8] {
-    if source.is_empty() { b">" } else { source.as_bytes() }
 }

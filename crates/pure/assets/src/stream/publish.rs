@@ -69,15 +69,13 @@ pub trait Admission {
 pub struct Limits {
     /// Bytes of header and payload of any message.
     pub max_payload: u64,
-    /// The level of the API that is served.
-    pub api_level: u64,
     /// Of batches.
     pub batch: BatchLimits,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_payload: 1 << 20, api_level: 5, batch: BatchLimits::default() }
+        Limits { max_payload: 1 << 20, batch: BatchLimits::default() }
     }
 }
 

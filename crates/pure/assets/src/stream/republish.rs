@@ -39,14 +39,13 @@ pub struct Copied<'a> {
 }
 
 impl Republish {
-    /// Reads the setting of a stream; an empty source is everything.
+    /// Reads the setting of a stream; an empty source is everything, an empty destination means that nothing is published again.
     ///
     /// # Errors
     /// Source and destination do not fit.
-    pub fn new(config: &stream_config::Republish) -> Result<Republish, TransformError> {
-        let source = if config.src.is_empty() { ">" } else { &config.src };
-        let transform = Transform::new(source.as_bytes(), config.dest.as_bytes())?;
-        Ok(Republish { transform, headers_only: config.headers_only })
+    pub fn new(config: &stream_config::Republish) -> Result<Option<Republish>, TransformError> {
+        let transform = Transform::optional(config.src.as_bytes(), config.dest.as_bytes())?;
+        Ok(transform.map(|transform| Republish { transform, headers_only: config.headers_only }))
     }
 
     /// The copy, if the subject is one that is published again and what becomes of it is a subject.

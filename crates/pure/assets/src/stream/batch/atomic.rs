@@ -7,6 +7,7 @@
 
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::headers as names;
+use midge_jsapi::levels;
 use midge_stdx::clock::{Mono, Now};
 use midge_stdx::hash::Map;
 use midge_store::stream::{Step, Store};
@@ -212,7 +213,7 @@ impl Stream {
         let max = cx.limits.batch.max_msgs;
         let members = self.atomic.members(id);
         if let Some(level) = headers.required_level
-            && number(level).is_none_or(|level| level > cx.limits.api_level)
+            && !levels::is_served(level)
         {
             if members.is_some() {
                 self.abandon(id, AbandonReason::Unsupported, cx);

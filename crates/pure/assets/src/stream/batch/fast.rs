@@ -5,86 +5,19 @@
 
 use bytes::Bytes;
 use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::levels;
+use midge_jsapi::subjects::{BatchOp, BatchReply, GapRule};
 use midge_stdx::clock::{Mono, Now};
 use midge_stdx::hash::Map;
 use midge_store::stream::{Step, Store};
 
 use super::MAX_ID_LEN;
 use crate::stream::Stream;
-use crate::stream::headers::{Headers, number};
+use crate::stream::headers::Headers;
 use crate::stream::publish::{AbandonReason, Abandoned, Answer, Cx, Incoming, Reply, Verdict};
 
-/// The end of a reply subject that belongs to a fast batch.
-pub const SUFFIX: &[u8] = b".$FI";
-/// Messages between two answers when the publisher does not say.
-const DEFAULT_FLOW: u64 = 10;
-/// Messages between two answers at most that a publisher may ask for.
-const MAX_FLOW: u64 = 65_535;
 /// Messages between two answers at most, over all batches of a stream.
 const SHARED_FLOW: u64 = 500;
-
-/// What a member is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// The first one.
-    Start,
-    /// One more.
-    Append,
-    /// The last one.
-    Commit,
-    /// Nothing to store: the one before was the last.
-    End,
-    /// Nothing to store: asks how far it is.
-    Ping,
-}
-
-/// What the reply subject of a member says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// The batch.
-    pub id: &'a [u8],
-    /// Messages between two answers that the publisher wants.
-    pub flow: u64,
-    /// A missing member does not end the batch.
-    pub gaps: bool,
-    /// The place, from 1.
-    pub seq: u64,
-    /// What the member is.
-    pub op: Op,
-}
-
-impl<'a> Place<'a> {
-    /// Reads a reply subject that ends in [`SUFFIX`]. Nothing when it is malformed.
-    pub fn parse(reply: &'a [u8]) -> Option<Place<'a>> {
-        let mut words = reply.strip_suffix(SUFFIX)?.rsplitn(6, |&b| b == b'.');
-        let op = match words.next()? {
-            b"0" => Op::Start,
-            b"1" => Op::Append,
-            b"2" => Op::Commit,
-            b"3" => Op::End,
-            b"4" => Op::Ping,
-            _ => return None,
-        };
-        let seq = number(words.next()?).filter(|seq| *seq > 0)?;
-        let gaps = match words.next()? {
-            b"ok" => true,
-            b"fail" => false,
-            _ => return None,
-        };
-        let flow = match number(words.next()?) {
-            None | Some(0) => DEFAULT_FLOW,
-            Some(flow) => flow.min(MAX_FLOW),
-        };
-        let id = words.next().filter(|id| !id.is_empty())?;
-        words.next().filter(|prefix| !prefix.is_empty())?;
-        let fits = match op {
-            Op::Start => seq == 1,
-            Op::Append | Op::End => seq > 1,
-            Op::Commit | Op::Ping => true,
-        };
-        fits.then_some(Place { id, flow, gaps, seq, op })
-    }
-}
 
 /// A batch that is not complete.
 #[derive(Debug)]
@@ -146,6 +79,11 @@ impl Fast {
     }
 }
 
+/// A missing member does not end the batch.
+fn passes(place: BatchReply<'_>) -> bool {
+    place.gap == GapRule::Pass
+}
+
 fn reply(to: &[u8], after_seq: u64, body: Answer, cx: &mut Cx<'_>) {
     if !to.is_empty() {
         cx.outbox.replies.push(Reply { after_seq, subject: Bytes::copy_from_slice(to), body });
@@ -165,7 +103,7 @@ impl Stream {
         if !self.config.allow_batched {
             return refused(errors::BATCH_PUBLISH_DISABLED.into());
         }
-        let Some(place) = Place::parse(member.reply) else {
+        let Some(place) = BatchReply::parse(member.reply) else {
             return refused(errors::BATCH_PUBLISH_INVALID_PATTERN.into());
         };
         if place.id.len() > MAX_ID_LEN {
@@ -173,12 +111,12 @@ impl Stream {
         }
         let known = self.fast.open.contains_key(place.id);
         if let Some(level) = headers.required_level
-            && number(level).is_none_or(|level| level > cx.limits.api_level)
+            && !levels::is_served(level)
         {
             self.fast.open.remove(place.id);
             return refused(errors::REQUIRED_API_LEVEL.into());
         }
-        let starts = place.op == Op::Start || (place.op == Op::Commit && place.seq == 1);
+        let starts = place.op == BatchOp::Start || (place.op == BatchOp::Commit && place.seq == 1);
         if !known && !starts {
             return refused(errors::BATCH_PUBLISH_UNKNOWN_BATCH_ID.into());
         }
@@ -199,16 +137,16 @@ impl Stream {
         &mut self,
         store: &mut Store,
         member: &Incoming<'_>,
-        place: Place<'_>,
+        place: BatchReply<'_>,
         known: bool,
         cx: &mut Cx<'_>,
     ) -> Step<Verdict> {
         let last = self.fast.open.get(place.id).map_or(0, |batch| batch.last);
-        let ping = place.op == Op::Ping;
+        let ping = place.op == BatchOp::Ping;
         let expected = last + u64::from(!ping || place.seq > last);
         let gap = if ping { place.seq > last } else { place.seq != expected };
         let backward = !ping && place.seq < expected;
-        if known && gap && (backward || !place.gaps) {
+        if known && gap && (backward || !passes(place)) {
             self.fast_gap(place, expected, member.reply, cx);
             self.fast_commit(place.id, member.reply, cx);
             return Step::Ready(Verdict::Handled);
@@ -223,7 +161,7 @@ impl Stream {
             self.fast_answer(place, member.reply, true, cx);
             return Step::Ready(Verdict::Handled);
         }
-        if place.op == Op::End {
+        if place.op == BatchOp::End {
             if known && gap {
                 self.fast_gap(place, expected, member.reply, cx);
             }
@@ -245,17 +183,17 @@ impl Stream {
     fn fast_stored(
         &mut self,
         member: &Incoming<'_>,
-        place: Place<'_>,
+        place: BatchReply<'_>,
         known: bool,
         verdict: Verdict,
         cx: &mut Cx<'_>,
     ) {
         let alone = self.fast.is_empty();
         let interval = if alone { place.flow.min(SHARED_FLOW) } else { 1 };
-        if !known && place.op != Op::Commit {
+        if !known && place.op != BatchOp::Commit {
             reply(member.reply, 0, Answer::Flow { batch_seq: 0, interval }, cx);
         }
-        if let (Verdict::Refused(error), false, false) = (&verdict, known, place.gaps) {
+        if let (Verdict::Refused(error), false, false) = (&verdict, known, passes(place)) {
             reply(member.reply, 0, Answer::Refused(error.clone()), cx);
             return;
         }
@@ -271,7 +209,7 @@ impl Stream {
             self.fast.open.insert(place.id.into(), fresh);
         }
         let Some(batch) = self.fast.open.get_mut(place.id) else { return };
-        let ends = !place.gaps || place.op == Op::Commit;
+        let ends = !passes(place) || place.op == BatchOp::Commit;
         let mut refused: Option<ApiError> = None;
         match verdict {
             Verdict::Refused(error) => refused = Some(error),
@@ -286,20 +224,20 @@ impl Stream {
             if ends {
                 self.fast_commit(place.id, member.reply, cx);
             }
-        } else if place.op == Op::Commit {
+        } else if place.op == BatchOp::Commit {
             self.fast_commit(place.id, member.reply, cx);
         } else {
             self.fast_answer(place, member.reply, false, cx);
         }
     }
 
-    fn fast_gap(&mut self, place: Place<'_>, expected: u64, to: &[u8], cx: &mut Cx<'_>) {
-        let got = place.seq + u64::from(place.op == Op::Ping);
+    fn fast_gap(&mut self, place: BatchReply<'_>, expected: u64, to: &[u8], cx: &mut Cx<'_>) {
+        let got = place.seq + u64::from(place.op == BatchOp::Ping);
         reply(to, 0, Answer::Gap { expected, got }, cx);
     }
 
     /// Answers if it is time to, or in any case.
-    fn fast_answer(&mut self, place: Place<'_>, to: &[u8], always: bool, cx: &mut Cx<'_>) {
+    fn fast_answer(&mut self, place: BatchReply<'_>, to: &[u8], always: bool, cx: &mut Cx<'_>) {
         let shared = SHARED_FLOW / (self.fast.len() as u64).max(1);
         let Some(batch) = self.fast.open.get_mut(place.id) else { return };
         if !always && batch.last - batch.answered < batch.interval {
@@ -329,36 +267,5 @@ impl Stream {
             duplicate: batch.duplicate && batch.last == 1,
         };
         reply(to, batch.stream_seq, body, cx);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reply_subjects_say_the_place_of_a_member() {
-        let place = Place::parse(b"_INBOX.x.y.id.100.ok.7.1.$FI").unwrap();
-        assert_eq!(
-            (place.id, place.flow, place.gaps, place.seq, place.op),
-            (&b"id"[..], 100, true, 7, Op::Append)
-        );
-        let flow = |text: &str| Place::parse(format!("p.id.{text}.fail.1.0.$FI").as_bytes()).unwrap().flow;
-        assert_eq!((flow("0"), flow("-3"), flow("x"), flow("70000")), (10, 10, 10, 65_535));
-        for bad in [
-            "id.1.ok.1.0.$FI",
-            "p.id.1.ok.1.0",
-            "p.id.1.ok.2.0.$FI",
-            "p.id.1.ok.1.1.$FI",
-            "p.id.1.no.1.0.$FI",
-            "p.id.1.ok.0.2.$FI",
-            "p.id.1.ok.1.5.$FI",
-            "p..1.ok.1.0.$FI",
-            ".$FI",
-            "$FI",
-            "p.id.1.ok.1.3.$FI",
-        ] {
-            assert_eq!(Place::parse(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

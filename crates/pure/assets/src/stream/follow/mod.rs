@@ -3,3 +3,27 @@
 //! - [`header`]: where a message came from.
 
 pub mod header;
+
+use midge_jsapi::stream_config::StreamSource;
+use midge_jsapi::subjects::hash8;
+
+/// The name of a source within its stream: two sources with the same one are the same. The progress of the source is kept under it, and messages carry it.
+pub fn index_name(source: &StreamSource) -> String {
+    let mut name = source.name.clone();
+    if let Some(external) = source.external.as_ref().filter(|external| !external.api.is_empty()) {
+        name.push(':');
+        name.push_str(&String::from_utf8_lossy(&hash8(external.api.as_bytes())));
+    }
+    let or_all = |text: &str| if text.is_empty() { ">".to_owned() } else { text.to_owned() };
+    let (filters, destinations) = if source.subject_transforms.is_empty() {
+        (or_all(&source.filter_subject), ">".to_owned())
+    } else {
+        let join = |texts: Vec<String>| texts.join("\x0c");
+        let transforms = source.subject_transforms.iter();
+        (
+            join(transforms.clone().map(|transform| or_all(&transform.src)).collect()),
+            join(transforms.map(|transform| or_all(&transform.dest)).collect()),
+        )
+    };
+    format!("{name} {filters} {destinations}")
+}
