@@ -141,19 +141,21 @@ object! {
         lag: u64 => "lag" omit,
         /// The id of its server.
         peer: String => "peer" always,
-        /// Entries that it has and has not applied.
-        pending: u64 => "pending" omit,
+        /// It does not belong to the Raft group yet, or is about to leave it.
+        pending: bool => "pending" omit,
     }
 }
 
 object! {
     /// What a group is being changed into.
-    pub struct DesiredState("server.ClusterDesiredState") {
+    pub struct DesiredState("server.DesiredClusterInfo") {
+        /// Since when.
+        created: Wall => "created" always,
         /// The cluster.
         name: String => "name" omit,
-        /// Its servers.
-        replicas: Vec<String> => "replicas" omit,
-        /// Where it comes from.
+        /// Who shall keep it; empty while that is not chosen yet.
+        replicas: Vec<DesiredPeer> => "replicas" omit,
+        /// What it goes back to when the change is stopped.
         origin: Option<DesiredOrigin> => "origin" omit,
         /// How far it has come.
         status: Option<DesiredStatus> => "status" omit,
@@ -161,24 +163,36 @@ object! {
 }
 
 object! {
-    /// Where a group that is being changed comes from.
-    pub struct DesiredOrigin("server.ClusterDesiredOrigin") {
+    /// Who shall keep an asset.
+    pub struct DesiredPeer("server.DesiredPeerInfo") {
+        /// The name of the server.
+        name: String => "name" always,
+        /// It is not reached.
+        offline: bool => "offline" omit,
+        /// The id of the server.
+        peer: String => "peer" always,
+    }
+}
+
+object! {
+    /// What a group that is being changed goes back to.
+    pub struct DesiredOrigin("server.DesiredClusterInfoOrigin") {
         /// Copies before.
-        replicas: i64 => "replicas" omit "int",
+        replicas: i64 => "replicas" always "int",
         /// Placement before.
         placement: Option<Placement> => "placement" omit,
-        /// Retention before.
+        /// Retention before, which counts until the end.
         retention: Option<Retention> => "retention" omit,
     }
 }
 
 object! {
     /// How far a change of a group has come.
-    pub struct DesiredStatus("server.ClusterDesiredStatus") {
+    pub struct DesiredStatus("server.DesiredClusterInfoStatus") {
         /// For people.
-        description: String => "description" omit,
-        /// `meta`, `membership`, `snapshot`, `catchup`, `quorum`, `blocked` or `unavailable`.
-        kind: String => "type" omit,
+        description: String => "description" always,
+        /// What it waits for: `meta`, `membership`, `snapshot`, `catchup`, `quorum`, `blocked` or `unavailable`.
+        kind: String => "type" always,
         /// What went wrong.
         err: String => "err" omit,
     }

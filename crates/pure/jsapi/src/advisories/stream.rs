@@ -89,8 +89,8 @@ impl Event for SnapshotComplete<'_> {
         fields.time("start", Some(self.start));
         fields.time("end", Some(self.end));
         fields.always("client", self.client);
-        fields.text_omit("error", self.error);
         fields.text_omit("domain", domain);
+        fields.text_omit("error", self.error);
     }
 }
 

@@ -11,7 +11,7 @@ mod write;
 
 pub use read::{Reader, Stop};
 pub(crate) use values::{Manner, choice as read_choice};
-pub use write::{Fields, push_bytes, push_i64, push_text, push_time, push_u64};
+pub use write::{Fields, push_bytes, push_i64, push_rfc3339, push_text, push_time, push_u64};
 
 /// A value that travels as JSON.
 pub trait Json {

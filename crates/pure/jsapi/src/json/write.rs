@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64;
 use midge_stdx::clock::Wall;
+use midge_stdx::gotime::Civil;
 use midge_stdx::{gojson, gotime};
 
 use super::Json;
@@ -42,11 +43,40 @@ pub fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends a time.
+/// Appends a time, the zero time for none.
 pub fn push_time(out: &mut Vec<u8>, time: Option<Wall>) {
     out.push(b'"');
-    out.extend_from_slice(gotime::rfc3339_or_zero(time).as_bytes());
+    match time {
+        Some(time) => push_rfc3339(out, time),
+        None => out.extend_from_slice(gotime::ZERO_TIME.as_bytes()),
+    }
     out.push(b'"');
+}
+
+/// Appends a moment in UTC as headers and documents have it, with as many digits of the second as it needs; nothing is
+/// allocated.
+pub fn push_rfc3339(out: &mut Vec<u8>, time: Wall) {
+    let civil = Civil::new(time, 0);
+    let parts = [
+        (civil.year.unsigned_abs() as u32, 1000, b'-'),
+        (civil.month, 10, b'-'),
+        (civil.day, 10, b'T'),
+        (civil.hour, 10, b':'),
+        (civil.minute, 10, b':'),
+        (civil.second, 10, b'.'),
+        (civil.nanos, 100_000_000, b'Z'),
+    ];
+    for (value, mut unit, mark) in parts {
+        while unit > 0 {
+            out.push(b'0' + (value / unit % 10) as u8);
+            unit /= 10;
+        }
+        if mark == b'Z' {
+            while out.pop_if(|last| *last == b'0').is_some() {}
+            out.pop_if(|last| *last == b'.');
+        }
+        out.push(mark);
+    }
 }
 
 /// An object that is being written.
@@ -149,5 +179,44 @@ impl<'a> Fields<'a> {
     /// Closes the object.
     pub fn end(self) {
         self.out.push(b'}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_elsewhere() {
+        for nanos in [
+            0,
+            1,
+            -1,
+            1_500_000_000,
+            10_000_000_000,
+            951_782_400_000_000_000,
+            1_795_253_411_079_784_404,
+            1_795_253_400_000_000_100,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let mut out = Vec::new();
+            push_rfc3339(&mut out, Wall(nanos));
+            assert_eq!(String::from_utf8(out).unwrap(), gotime::rfc3339(Wall(nanos)));
+        }
+    }
+
+    #[test]
+    fn texts_are_escaped_where_they_must() {
+        for (text, written) in [
+            ("plain text", r#""plain text""#),
+            ("a.>", r#""a.\u003e""#),
+            ("\"\\<&\u{2028}\n", r#""\"\\\u003c\u0026\u2028\n""#),
+            ("\u{e9}\u{7f}", "\"\u{e9}\u{7f}\""),
+        ] {
+            let mut out = Vec::new();
+            push_text(&mut out, text);
+            assert_eq!(String::from_utf8(out).unwrap(), written);
+        }
     }
 }

@@ -137,6 +137,13 @@ fn copies() {
         &format!(r#""stream":"A1",{span},"client":{CLIENT},"domain":"D""#),
     );
     check(
+        &SnapshotComplete { stream: "A1", start, end, client: &client, error: "broken" },
+        "D",
+        "$JS.EVENT.ADVISORY.STREAM.SNAPSHOT_COMPLETE.A1",
+        "io.nats.jetstream.advisory.v1.snapshot_complete",
+        &format!(r#""stream":"A1",{span},"client":{CLIENT},"domain":"D","error":"broken""#),
+    );
+    check(
         &RestoreCreate { stream: "A2", client: &client },
         "D",
         "$JS.EVENT.ADVISORY.STREAM.RESTORE_CREATE.A2",
