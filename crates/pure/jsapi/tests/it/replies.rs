@@ -145,3 +145,25 @@ fn refusals_have_the_fields_that_are_always_there() {
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }
 }
+
+#[test]
+fn a_server_tells_how_it_is_set_up() {
+    use midge_jsapi::account::{ServerConfig, ServerLimits, ServerStats};
+
+    fn there_and_back<T: Object + Default>(text: &str) {
+        let mut value = T::default();
+        json::decode_one(text.as_bytes(), Mode::Strict, &mut value).unwrap();
+        let mut out = Vec::new();
+        json::encode(&value, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+    }
+    there_and_back::<ServerConfig>(
+        r#"{"max_memory":1000000000,"max_storage":10000000000,"store_dir":"/z/jetstream","sync_interval":10000000000,"domain":"D","compress_ok":true,"unique_tag":"az","strict":true}"#,
+    );
+    there_and_back::<ServerStats>(
+        r#"{"memory":0,"storage":0,"reserved_memory":0,"reserved_storage":0,"accounts":1,"ha_assets":0,"api":{"level":5,"total":0,"errors":0}}"#,
+    );
+    there_and_back::<ServerLimits>(
+        r#"{"max_request_batch":10,"max_ack_pending":20,"max_ha_assets":5,"max_duplicate_window":60000000000,"max_batch_inflight_per_stream":3,"max_batch_inflight_total":4,"max_batch_size":5,"max_batch_timeout":3000000000,"default_max_consumers":7}"#,
+    );
+}
