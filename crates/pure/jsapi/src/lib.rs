@@ -20,6 +20,7 @@ pub mod headers;
 pub mod info;
 pub mod json;
 pub mod levels;
+mod limits;
 pub mod puback;
 pub mod requests;
 pub mod responses;

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::scan::{self, Fault};
 use super::{Mode, Object};
+use crate::limits::{MAX_LIST_GROWTH, MIN_LIST_ALLOWANCE};
 
 /// The first error of a decoding, which ends it.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +65,11 @@ impl<'a> Reader<'a> {
     /// Whether a key names a field, exactly or without regard to case.
     pub fn names(key: &str, field: &str, exact: bool) -> bool {
         if exact { key == field } else { gojson::key_matches(key, field) }
+    }
+
+    /// Bytes that one list may take in memory.
+    pub(super) fn allowance(&self) -> usize {
+        MIN_LIST_ALLOWANCE.max(self.bytes.len().saturating_mul(MAX_LIST_GROWTH))
     }
 
     /// An error with that text.

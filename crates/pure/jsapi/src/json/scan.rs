@@ -5,8 +5,7 @@
 use midge_stdx::goquote;
 use smallvec::SmallVec;
 
-/// Objects and arrays inside each other at most.
-pub(super) const MAX_DEPTH: usize = 10_000;
+use crate::limits::MAX_DEPTH;
 
 /// What is open: objects (true) and arrays (false).
 type Open = SmallVec<[bool; 16]>;

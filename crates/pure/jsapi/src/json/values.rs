@@ -159,7 +159,8 @@ impl<T: Json> Json for Box<T> {
 impl<T: Json + Default> Json for Vec<T> {
     const GO: &'static str = T::LIST;
 
-    /// As in Go, an element of a second array is read over that of the first.
+    /// As in Go, an element of a second array is read over that of the first. What is much larger in memory than in the
+    /// text, as only lists of empty objects are, is refused.
     fn decode(&mut self, reader: &mut Reader<'_>, go: &'static str) -> Result<(), Stop> {
         if reader.take_null() {
             self.clear();
@@ -169,6 +170,9 @@ impl<T: Json + Default> Json for Vec<T> {
         let mut length = 0;
         reader.elements(go, |reader, index| {
             if self.len() <= index {
+                if size_of::<T>() * index > reader.allowance() {
+                    return Err(Reader::stop("too many elements"));
+                }
                 self.push(T::default());
             }
             length = index + 1;

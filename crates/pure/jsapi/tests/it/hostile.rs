@@ -60,6 +60,20 @@ fn requests_of_any_bytes_are_survived() {
 }
 
 #[test]
+fn lists_do_not_grow_beyond_what_their_text_justifies() {
+    let read = |element: &str, count: usize| {
+        let list = vec![element; count].join(",");
+        let body = format!("{{\"sources\":[{list}]}}");
+        let mut request = StreamCreate::default();
+        json::decode(body.as_bytes(), Mode::Strict, &mut request).map(|()| request.config.sources.len())
+    };
+    assert_eq!(read("{}", 100), Ok(100));
+    assert_eq!(read("{}", 100_000), Err("too many elements".to_owned()));
+    assert_eq!(read("null", 100_000), Err("too many elements".to_owned()));
+    assert_eq!(read(r#"{"name":"a"}"#, 100_000), Ok(100_000));
+}
+
+#[test]
 fn subjects_of_any_bytes_are_survived() {
     let mut numbers = Numbers(11);
     let words: [&[u8]; 14] = [
