@@ -21,6 +21,7 @@
 mod advertise;
 mod builder;
 mod files;
+mod jetstream;
 mod lame_duck;
 mod monitoring;
 mod send_signal;

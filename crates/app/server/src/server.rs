@@ -9,6 +9,7 @@ use midge_broker::broker::Broker;
 use midge_config::schema::Port;
 use midge_config::schema::authorization;
 use midge_config::schema::tls::HandshakeFirst;
+use midge_disk::Disk;
 use midge_net::entropy::SystemEntropy;
 use midge_net::shard::Shards;
 use midge_net::tls::ServerTls;
@@ -46,6 +47,8 @@ pub struct Server {
     pub(crate) tasks: Vec<JoinHandle<()>>,
     ports_file: Option<PortsFile>,
     ended: watch::Sender<bool>,
+    /// The store directory, when there are stored streams.
+    disk: Option<Disk>,
 }
 
 impl Server {
@@ -92,8 +95,11 @@ impl Server {
             tasks: Vec::new(),
             ports_file: None,
             ended: watch::channel(false).0,
+            disk: None,
         };
         server.start_monitoring(monitoring).await?;
+        server.disk = crate::jetstream::start(&node, &server.shards).await?;
+        crate::jetstream::recovered(&node).await;
         if listens {
             server.listen(accepting).await?;
         }
@@ -237,6 +243,7 @@ impl Server {
         tracing::info!("Initiating Shutdown...");
         self.node.ready.store(false, std::sync::atomic::Ordering::Release);
         self.stop_accepting.send_replace(true);
+        crate::jetstream::stop(&self.node, self.disk.take()).await;
         broker.shut_down();
         if tokio::time::timeout(LONGEST_END, none_left(broker)).await.is_err() {
             tracing::warn!("{} connections did not end in time", broker.connections());

@@ -97,6 +97,18 @@ pub fn memory_limit() -> u64 {
     text.trim().parse().unwrap_or(0)
 }
 
+/// Bytes of memory that the process may use: those of the machine, or of its control group when that has fewer.
+pub fn machine_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    let all = kib.saturating_mul(1024);
+    Some(match memory_limit() {
+        0 => all,
+        limit => all.min(limit),
+    })
+}
+
 /// Raises the soft limit of open files to the hard one; answers both as they are afterwards, or why not.
 pub fn raise_open_files() -> Result<(u64, u64), String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

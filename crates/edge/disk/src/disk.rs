@@ -261,6 +261,12 @@ impl Disk {
     }
 }
 
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("space", &self.space()).finish_non_exhaustive()
+    }
+}
+
 impl StoreDisk for Disk {
     fn register(&self, folder: &str, sink: Arc<dyn Completions>) -> Result<Lane, DiskError> {
         Disk::register(self, folder, sink)

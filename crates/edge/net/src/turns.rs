@@ -47,7 +47,13 @@ impl Runner for ShardRunner {
 /// The task of one owner.
 async fn serve(turn: Box<dyn Turn>, wakeup: Arc<Wakeup>) {
     let far = tokio::time::Instant::now() + Duration::from_secs(86_400);
-    let mut task = Task { turn, wakeup, timer: Box::pin(tokio::time::sleep_until(far)), timer_at: Mono::NEVER, paused: false };
+    let mut task = Task {
+        turn,
+        wakeup,
+        timer: Box::pin(tokio::time::sleep_until(far)),
+        timer_at: Mono::NEVER,
+        paused: false,
+    };
     poll_fn(|cx| task.poll(cx)).await;
 }
 

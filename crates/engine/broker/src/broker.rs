@@ -330,6 +330,8 @@ impl Broker {
             client_ip: peer.addr.map_or_else(String::new, |a| a.ip().to_string()),
             ldm: self.is_lame_duck(),
             api_lvl: API_LEVEL,
+            jetstream: settings.jetstream,
+            domain: settings.domain.clone(),
             xkey: identity.xkey.clone(),
             midge: identity.midge_version.clone(),
             ..Info::default()

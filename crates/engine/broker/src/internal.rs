@@ -30,6 +30,11 @@ pub struct Request<'a> {
 /// Something the server itself does for messages of a subject. It is called without locks held, on the publisher's
 /// thread, and must not wait; answers are published through the batch.
 pub trait Service: Send + Sync {
+    /// Whether it receives messages of a subject at all; where it does not, nobody was there.
+    fn takes(&self, _subject: &[u8]) -> bool {
+        true
+    }
+
     /// Handles one message.
     fn handle(&self, batch: &mut Batch, request: &Request<'_>);
 }

@@ -75,6 +75,10 @@ pub struct Settings {
     pub tls_verify: bool,
     /// Whether client certificates are mapped to users.
     pub tls_map: bool,
+    /// Whether INFO says that there are stored streams.
+    pub jetstream: bool,
+    /// Their domain in INFO; empty for none.
+    pub domain: String,
     /// What trace lines show of payloads.
     pub trace: TraceSettings,
 }
@@ -103,6 +107,8 @@ impl Default for Settings {
             tls_available: false,
             tls_verify: false,
             tls_map: false,
+            jetstream: false,
+            domain: String::new(),
             trace: TraceSettings::default(),
         }
     }

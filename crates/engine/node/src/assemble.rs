@@ -1,7 +1,7 @@
 //! From options to a node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use midge_auth::decide::{Complaint, Setting, Users};
 use midge_auth::nkey::{KeyKind, KeyPair};
@@ -10,6 +10,7 @@ use midge_broker::broker::Broker;
 use midge_broker::settings::{Identity, Settings, TraceSettings};
 use midge_config::Options;
 use midge_config::schema::{Port, WriteTimeout};
+use midge_jetstream::JetStream;
 use midge_stdx::clock::Now;
 use midge_sync::atomic::AtomicBool;
 use midge_sync::ordlock::Mutex;
@@ -35,6 +36,8 @@ pub struct Node {
     /// Ports bound for monitoring.
     pub monitoring: Snapshot<MonitoringFacts>,
     pub(crate) host: Box<dyn Host>,
+    /// Its streams, once [`crate::jetstream::start`] was called.
+    pub jetstream: OnceLock<Arc<JetStream>>,
     pub(crate) http_requests: Mutex<{ rank::LEAF }, BTreeMap<String, u64>>,
 }
 
@@ -94,6 +97,7 @@ pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node
         ready: AtomicBool::new(false),
         monitoring: Snapshot::new(MonitoringFacts::default()),
         host: ports.host,
+        jetstream: OnceLock::new(),
         http_requests: Mutex::new(BTreeMap::new()),
     });
     crate::user_info::install(&node);
@@ -129,6 +133,8 @@ fn settings(options: &Options, identity: Identity) -> Settings {
         tls_available: tls.is_some() && options.allow_non_tls,
         tls_verify: tls.is_some_and(|tls| tls.verify),
         tls_map: tls.is_some_and(|tls| tls.verify_and_map),
+        jetstream: false,
+        domain: String::new(),
         trace: TraceSettings {
             max_len: size(options.logging.max_traced_msg_len),
             headers_only: options.logging.trace_headers,

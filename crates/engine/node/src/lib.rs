@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+pub mod jetstream;
 mod observe;
 mod ports;
 mod user_info;

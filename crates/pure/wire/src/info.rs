@@ -46,6 +46,9 @@ pub struct Info {
     pub tls_available: bool,
     /// Bytes of header and payload, −1 for no limit.
     pub max_payload: i64,
+    /// Whether there are stored streams.
+    #[serde(skip_serializing_if = "is_false")]
+    pub jetstream: bool,
     /// The connection's id.
     #[serde(skip_serializing_if = "is_zero")]
     pub client_id: u64,
@@ -55,6 +58,9 @@ pub struct Info {
     /// What an nkey user signs.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub nonce: String,
+    /// The domain of stored streams.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub domain: String,
     /// Other servers' addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connect_urls: Vec<String>,

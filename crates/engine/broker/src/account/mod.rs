@@ -134,7 +134,10 @@ impl Account {
     }
 
     /// Removes many subscriptions under one lock; answers how many were there.
-    pub fn remove_all<'a>(&self, subscriptions: impl Iterator<Item = &'a Arc<Subscription>> + Clone) -> usize {
+    pub fn remove_all<'a>(
+        &self,
+        subscriptions: impl Iterator<Item = &'a Arc<Subscription>> + Clone,
+    ) -> usize {
         let mut removed = 0;
         {
             let mut index = self.index.write();
@@ -157,9 +160,7 @@ impl Account {
         self.index.read().matching(subject, &mut matched);
         match group {
             None => !matched.plain.is_empty() || !matched.queues.is_empty(),
-            Some(group) => {
-                matched.queues.iter().any(|m| m.first().is_some_and(|s| s.queue() == Some(group)))
-            }
+            Some(group) => matched.queues.iter().any(|m| m.first().is_some_and(|s| s.queue() == Some(group))),
         }
     }
 

@@ -57,7 +57,8 @@ impl Watches {
                 None => found.extend(map.get(subscribed).into_iter().flatten().cloned()),
                 Some(end) => {
                     let prefix = subscribed.get(..end).unwrap_or_default();
-                    let from = map.range::<[u8], _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
+                    let from =
+                        map.range::<[u8], _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
                     for (subject, watchers) in from.take_while(|(subject, _)| subject.starts_with(prefix)) {
                         if wildcard::matches(subject, subscribed) {
                             found.extend(watchers.iter().cloned());

@@ -97,8 +97,12 @@ fn route_run(
     input: Option<&Bytes>,
 ) -> usize {
     if distinct {
-        let reached =
-            matched.plain.iter().map(|sub| to(batch, origin, route, sub, run, input)).max().unwrap_or_default();
+        let reached = matched
+            .plain
+            .iter()
+            .map(|sub| to(batch, origin, route, sub, run, input))
+            .max()
+            .unwrap_or_default();
         unreached(batch, origin, run.get(reached..).unwrap_or_default());
         return reached;
     }
@@ -146,6 +150,9 @@ fn to(
     let peer = match &sub.target {
         Target::Peer(peer) => peer,
         Target::Internal(service) => {
+            if !service.takes(route) {
+                return 0;
+            }
             for publish in run {
                 let (header, payload) = publish.body().split_at(publish.header_len as usize);
                 let now = batch.now;

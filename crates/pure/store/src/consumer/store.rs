@@ -188,6 +188,12 @@ impl ConsumerStore {
         if self.keeping == Keeping::Memory {
             return;
         }
+        let file = self.state_file(now_ns, entropy);
+        store.replace_files(vec![file], promise);
+    }
+
+    /// The file of the whole state, for an owner that replaces it together with others. It counts as written.
+    pub fn state_file(&mut self, now_ns: i64, entropy: &mut dyn Entropy) -> (Name, Bytes) {
         let plain = consumer_state::encode(self.machine.state(), now_ns);
         let bytes = match &self.key {
             Some(key) => key.seal(&plain, entropy),
@@ -195,7 +201,12 @@ impl ConsumerStore {
         };
         self.deltas_len = 0;
         self.written = true;
-        store.replace_files(vec![(self.file(names::CONSUMER_STATE), bytes.into())], promise);
+        (self.file(names::CONSUMER_STATE), bytes.into())
+    }
+
+    /// The same consumer under another key. Its file has to be replaced, together with the key's.
+    pub fn with_key(self, key: Option<AssetKey>) -> ConsumerStore {
+        ConsumerStore { key, ..self }
     }
 
     /// Deletes the consumer's files.

@@ -55,7 +55,8 @@ impl StoreKeys {
         self.create(KeyContext::Block(stream, index))
     }
 
-    pub(super) fn into_encryption(self) -> crate::stream::Encryption {
+    /// The part of it that a new store needs.
+    pub fn into_encryption(self) -> crate::stream::Encryption {
         crate::stream::Encryption {
             cipher: self.cipher,
             owner: self.owner.into(),

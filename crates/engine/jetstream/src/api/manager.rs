@@ -1,0 +1,506 @@
+//! The owner of the registry: streams come and go through it, one decision at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use midge_assets::stream::Stream;
+use midge_assets::stream::config::{self, CheckCx, Created, Streams};
+use midge_broker::batch::Batch;
+use midge_broker::turn::{Next, Signal, Turn};
+use midge_jsapi::advisories::{Deed, StreamAction};
+use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::requests::{self, StreamCreate, StreamList as ListAsked, StreamNames as NamesAsked};
+use midge_jsapi::responses::{Done, StreamList, StreamNames, kind};
+use midge_jsapi::stream_config::{Storage, StreamConfig};
+use midge_jsapi::subjects::ApiCall;
+use midge_stdx::clock::{Mono, Now};
+use midge_stdx::entropy::Seeded;
+use midge_store::format::keys::Context;
+use midge_store::format::names;
+use midge_store::stream::Store;
+use midge_subject::wildcard;
+use midge_sync::ordlock::Mutex;
+use midge_sync::rank;
+
+use super::ApiRequest;
+use super::gather::Gather;
+use crate::account::{JsAccount, Phase, StreamHandle};
+use crate::host::{Host, Item, Life, NewHost, Order};
+use crate::keys;
+use crate::limits::{LIST_PAGE, NAMES_PAGE};
+use crate::system::JetStream;
+
+/// What hosts and jobs tell the manager.
+pub(crate) enum Told {
+    /// A stream is deleted, with everything it had.
+    Gone(Arc<JsAccount>, Arc<str>),
+    /// A stream keeps its configuration: an update was refused by its host.
+    Kept(Arc<JsAccount>, Arc<str>, Arc<StreamConfig>),
+    /// The store of a new stream is there, or could not be made.
+    Made(Box<Made>),
+    /// The server goes down.
+    Stop,
+}
+
+/// What became of a store.
+pub(crate) struct Made {
+    account: Arc<JsAccount>,
+    handle: Arc<StreamHandle>,
+    request: Box<ApiRequest>,
+    store: Result<MadeStore, String>,
+}
+
+struct MadeStore {
+    store: Store,
+    lane: midge_store::port::Lane,
+    key: Option<keys::NewKey>,
+}
+
+enum Input {
+    Request(Box<ApiRequest>),
+    Told(Told),
+}
+
+/// The mailbox of the manager. Requests are bounded by the number that is served at a time.
+#[derive(Default)]
+pub(crate) struct ManagerInbox {
+    inputs: Mutex<{ rank::LEAF }, Vec<Input>>,
+    signal: std::sync::OnceLock<Arc<Signal>>,
+}
+
+impl ManagerInbox {
+    pub(crate) fn request(&self, request: Box<ApiRequest>) {
+        self.push(Input::Request(request));
+    }
+
+    pub(crate) fn tell(&self, told: Told) {
+        self.push(Input::Told(told));
+    }
+
+    fn push(&self, input: Input) {
+        let first = {
+            let mut inputs = self.inputs.lock();
+            inputs.push(input);
+            inputs.len() == 1
+        };
+        if first && let Some(signal) = self.signal.get() {
+            signal.raise();
+        }
+    }
+}
+
+/// See the module.
+struct Manager {
+    js: Arc<JetStream>,
+    entropy: Seeded,
+    /// Requests about streams that are being deleted, by account and stream.
+    parked: BTreeMap<(String, String), VecDeque<Box<ApiRequest>>>,
+    over: bool,
+}
+
+/// Starts the manager.
+pub(crate) fn start(js: &Arc<JetStream>) {
+    let signal = Signal::new();
+    let _ = js.manager.signal.set(signal.clone());
+    let manager =
+        Manager { js: js.clone(), entropy: js.draw_entropy(), parked: BTreeMap::new(), over: false };
+    js.runner.run(Box::new(manager), signal, 0);
+}
+
+impl Turn for Manager {
+    fn turn(&mut self, batch: &mut Batch, now: Now) -> Next {
+        let inputs = std::mem::take(&mut *self.js.manager.inputs.lock());
+        for input in inputs {
+            match input {
+                Input::Request(request) => self.serve(batch, request, now),
+                Input::Told(told) => self.told(batch, told, now),
+            }
+        }
+        if self.over { Next::Over } else { Next::Idle(Mono::NEVER) }
+    }
+}
+
+/// The streams of an account, for checks.
+struct Known(Vec<Arc<StreamConfig>>);
+
+impl Known {
+    fn of(account: &JsAccount) -> Known {
+        Known(account.streams().iter().map(|stream| stream.config()).collect())
+    }
+}
+
+impl Streams for Known {
+    fn find(&self, name: &str) -> Option<&StreamConfig> {
+        self.0.iter().find(|config| config.name == name).map(|config| &**config)
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(&StreamConfig)) {
+        self.0.iter().for_each(|config| visit(config));
+    }
+}
+
+impl Manager {
+    fn serve(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
+        let subject = request.subject.clone();
+        let Some(call) = ApiCall::parse(&subject) else { return };
+        match call {
+            ApiCall::StreamCreate { stream } => {
+                if let Some(request) = self.park(request, stream) {
+                    self.create(batch, request, stream, now);
+                }
+            }
+            ApiCall::StreamUpdate { stream } => self.update(batch, request, stream, now),
+            ApiCall::StreamDelete { stream } => self.delete(batch, request, stream, now),
+            ApiCall::StreamNames => self.names(batch, &request, now),
+            ApiCall::StreamList => self.list(batch, request, now),
+            _ => {}
+        }
+    }
+
+    /// A stream of that name is being deleted: the request waits for it.
+    fn park(&mut self, request: Box<ApiRequest>, stream: &str) -> Option<Box<ApiRequest>> {
+        let deleting = request.account.stream(stream).is_some_and(|s| s.phase() == Phase::Deleting);
+        if !deleting {
+            return Some(request);
+        }
+        let key = (request.account.name().to_owned(), stream.to_owned());
+        self.parked.entry(key).or_default().push_back(request);
+        None
+    }
+
+    /// Runs a check with everything that configurations are checked against.
+    fn with_cx<T>(
+        &self,
+        account: &JsAccount,
+        storage: Storage,
+        pedantic: bool,
+        check: impl FnOnce(&CheckCx<'_>) -> T,
+    ) -> T {
+        let streams = Known::of(account);
+        let limits = &account.limits;
+        let room = |config: &StreamConfig| self.room(account, config);
+        let cx = CheckCx {
+            pedantic,
+            max_duplicate_window_ns: self.js.settings.limits.max_duplicate_window_ns,
+            max_bytes_required: limits.max_bytes_required,
+            max_stream_bytes: match storage {
+                Storage::Memory => limits.memory_max_stream_bytes,
+                Storage::File => limits.storage_max_stream_bytes,
+            },
+            clustered: false,
+            streams: &streams,
+            room: &room,
+        };
+        check(&cx)
+    }
+
+    /// Whether account and server have room for a configuration: 5.3 of the API.
+    fn room(&self, account: &JsAccount, config: &StreamConfig) -> Result<(), ApiError> {
+        let limits = &account.limits;
+        let others: Vec<_> =
+            account.streams().iter().map(|s| s.config()).filter(|c| c.name != config.name).collect();
+        let is_new = account.stream(&config.name).is_none();
+        if is_new && limits.max_streams > 0 && others.len() as i64 >= limits.max_streams {
+            return Err(errors::MAXIMUM_STREAMS_LIMIT.into());
+        }
+        let (limit, server, code) = match config.storage {
+            Storage::Memory => {
+                (limits.max_memory, self.js.settings.max_memory, errors::MEMORY_RESOURCES_EXCEEDED)
+            }
+            Storage::File => {
+                (limits.max_storage, self.js.settings.max_file, errors::STORAGE_RESOURCES_EXCEEDED)
+            }
+        };
+        let own = config.max_bytes.max(1);
+        if limit >= 0 {
+            let reserved: i64 = others
+                .iter()
+                .filter(|other| other.storage == config.storage)
+                .fold(0, |sum, other| sum.saturating_add(other.max_bytes.max(1)));
+            if reserved.saturating_add(own) > limit {
+                return Err(code.into());
+            }
+        }
+        let before = account.stream(&config.name).map_or(0, |s| s.config().max_bytes.max(0));
+        let more = config.max_bytes.max(0) - before;
+        if more > 0 && self.js.reserved(config.storage).saturating_add(more) > server {
+            return Err(code.into());
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, batch: &mut Batch, request: Box<ApiRequest>, name: &str, now: Now) {
+        let kind = kind::STREAM_CREATE;
+        let asked: StreamCreate = match request.read() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind, &error, now),
+        };
+        let account = request.account.clone();
+        let storage = asked.config.storage;
+        let created =
+            self.with_cx(&account, storage, asked.pedantic, |cx| config::create(asked.config, name, cx));
+        match created {
+            Err(error) => request.refuse(batch, kind, &error, now),
+            Ok(Created::Same) => self.tell_host(batch, request, name, kind, Order::Created, now),
+            Ok(Created::New(config)) => self.make(batch, request, account, Arc::new(*config), now),
+        }
+    }
+
+    /// Makes a stream: its store first, on a thread that may wait.
+    fn make(
+        &mut self,
+        batch: &mut Batch,
+        request: Box<ApiRequest>,
+        account: Arc<JsAccount>,
+        config: Arc<StreamConfig>,
+        now: Now,
+    ) {
+        let inbox = self.js.new_inbox();
+        let name: Arc<str> = config.name.as_str().into();
+        let handle = Arc::new(StreamHandle::new(name, now.wall, config.clone(), inbox, Phase::Opening));
+        account.insert(handle.clone());
+        let store_config = config::store_config(&config, &self.js.store_rules());
+        if config.storage == Storage::Memory {
+            let store = Store::in_memory(store_config, Box::new(self.js.draw_entropy()));
+            return self.host(request, account, handle, store, None, None);
+        }
+        let Some(disk) = self.js.disk.clone() else {
+            account.remove(&handle.name);
+            let error = errors::STREAM_CREATE.because("file storage is not enabled");
+            return request.refuse(batch, kind::STREAM_CREATE, &error, now);
+        };
+        let js = self.js.clone();
+        self.js.jobs.run(Box::new(move |_| {
+            let folder = format!("{}/streams/{}", account.name(), handle.name);
+            let context = Context::Stream(&handle.name);
+            let key = keys::create(&js, account.name(), context, &mut *js.secret_entropy());
+            let made = disk
+                .files()
+                .create_folder(&format!("{folder}/{}", names::MESSAGES))
+                .and_then(|()| disk.register(&folder, handle.inbox.clone()))
+                .map(|lane| {
+                    let encryption = keys::store_keys(&js, account.name()).map(|keys| keys.into_encryption());
+                    let sealing = key.as_ref().map(|new| Arc::new(new.key.clone()));
+                    let filler = Box::new(js.draw_entropy());
+                    MadeStore {
+                        store: Store::create(store_config, lane, encryption, sealing, filler),
+                        lane,
+                        key,
+                    }
+                })
+                .map_err(|error| error.to_string());
+            js.manager.tell(Told::Made(Box::new(Made { account, handle, request, store: made })));
+        }));
+    }
+
+    fn host(
+        &mut self,
+        request: Box<ApiRequest>,
+        account: Arc<JsAccount>,
+        handle: Arc<StreamHandle>,
+        store: Store,
+        lane: Option<midge_store::port::Lane>,
+        key: Option<keys::NewKey>,
+    ) {
+        let config = handle.config();
+        let stream = Stream::new((*config).clone(), handle.created, &mut self.entropy);
+        let new = NewHost {
+            js: self.js.clone(),
+            account,
+            handle: handle.clone(),
+            config,
+            store,
+            stream,
+            lane,
+            key,
+        };
+        self.js.run(Host::new(new, Life::Beginning(Some(request))), &handle);
+    }
+
+    fn update(&mut self, batch: &mut Batch, request: Box<ApiRequest>, name: &str, now: Now) {
+        let kind = kind::STREAM_UPDATE;
+        let asked: StreamCreate = match request.read() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind, &error, now),
+        };
+        let account = request.account.clone();
+        if asked.config.name != name {
+            return request.refuse(batch, kind, &errors::STREAM_MISMATCH.into(), now);
+        }
+        let Some(handle) = account.stream(name).filter(|s| s.phase() != Phase::Deleting) else {
+            return request.refuse(batch, kind, &super::unknown_stream(), now);
+        };
+        let old = handle.config();
+        let storage = asked.config.storage;
+        let updated =
+            self.with_cx(&account, storage, asked.pedantic, |cx| config::update(&old, asked.config, cx));
+        match updated {
+            Err(error) => request.refuse(batch, kind, &error, now),
+            Ok(new) => {
+                let new = Arc::new(new);
+                if handle.phase() != Phase::Offline {
+                    handle.set_config(new.clone());
+                }
+                self.tell_host(batch, request, name, kind, |request| Order::Update(new, request), now);
+            }
+        }
+    }
+
+    fn delete(&mut self, batch: &mut Batch, request: Box<ApiRequest>, name: &str, now: Now) {
+        let kind = kind::STREAM_DELETE;
+        if !requests::is_empty(&request.body) {
+            return request.refuse(batch, kind, &errors::NOT_EMPTY_REQUEST.into(), now);
+        }
+        let account = request.account.clone();
+        let Some(handle) = account.stream(name) else {
+            return request.refuse(batch, kind, &super::unknown_stream(), now);
+        };
+        if handle.phase() == Phase::Deleting {
+            return request.refuse(batch, kind, &super::unknown_stream(), now);
+        }
+        if handle.phase() == Phase::Offline {
+            return self.delete_offline(batch, request, &handle, now);
+        }
+        handle.set_phase(Phase::Deleting);
+        let key = (account.name().to_owned(), name.to_owned());
+        // Answered when everything is gone, before whoever waits for the name.
+        self.parked.entry(key).or_default().push_front(request);
+        let _ = handle.inbox.send(Item::Order(Box::new(Order::Delete)));
+    }
+
+    /// A stream that nobody serves: its folder is removed.
+    fn delete_offline(
+        &mut self,
+        batch: &mut Batch,
+        request: Box<ApiRequest>,
+        handle: &Arc<StreamHandle>,
+        now: Now,
+    ) {
+        let Some(disk) = self.js.disk.clone() else {
+            return request.refuse(batch, kind::STREAM_DELETE, &super::unknown_stream(), now);
+        };
+        handle.set_phase(Phase::Deleting);
+        let (account, name) = (request.account.clone(), handle.name.clone());
+        let key = (account.name().to_owned(), name.to_string());
+        self.parked.entry(key).or_default().push_front(request);
+        let js = self.js.clone();
+        self.js.jobs.run(Box::new(move |_| {
+            let folder = format!("{}/streams/{name}", account.name());
+            if let Err(error) = disk.files().remove_folder(&folder) {
+                tracing::error!(blame = "disk", "{error}");
+            }
+            js.manager.tell(Told::Gone(account, name));
+        }));
+    }
+
+    fn tell_host(
+        &mut self,
+        batch: &mut Batch,
+        request: Box<ApiRequest>,
+        name: &str,
+        kind: &str,
+        order: impl FnOnce(Box<ApiRequest>) -> Order,
+        now: Now,
+    ) {
+        let Some(handle) = request.account.stream(name) else {
+            return request.refuse(batch, kind, &super::unknown_stream(), now);
+        };
+        if let Some(why) = handle.offline() {
+            return request.refuse(batch, kind, &errors::STREAM_OFFLINE_REASON.because(why), now);
+        }
+        let _ = handle.inbox.send(Item::Order(Box::new(order(request))));
+    }
+
+    fn told(&mut self, batch: &mut Batch, told: Told, now: Now) {
+        match told {
+            Told::Gone(account, name) => self.gone(batch, &account, &name, now),
+            Told::Kept(account, name, config) => {
+                if let Some(handle) = account.stream(&name) {
+                    handle.set_config(config);
+                }
+            }
+            Told::Made(made) => {
+                let Made { account, handle, request, store } = *made;
+                match store {
+                    Ok(MadeStore { store, lane, key }) => {
+                        self.host(request, account, handle, store, Some(lane), key);
+                    }
+                    Err(why) => {
+                        tracing::error!(
+                            blame = "disk",
+                            "stream '{} > {}': {why}",
+                            account.name(),
+                            handle.name
+                        );
+                        account.remove(&handle.name);
+                        let error = errors::STREAM_CREATE.because("error creating store for stream");
+                        request.refuse(batch, kind::STREAM_CREATE, &error, now);
+                    }
+                }
+            }
+            Told::Stop => self.over = true,
+        }
+    }
+
+    /// A stream is gone: who asked for that is told, and who waited for the name comes next.
+    fn gone(&mut self, batch: &mut Batch, account: &Arc<JsAccount>, name: &Arc<str>, now: Now) {
+        account.remove(name);
+        let event = StreamAction { stream: name, deed: Deed::Delete };
+        crate::advise::send(&self.js, account, batch, &event, &mut self.entropy, now);
+        let key = (account.name().to_owned(), name.to_string());
+        for request in self.parked.remove(&key).unwrap_or_default() {
+            let is_delete =
+                ApiCall::parse(&request.subject).is_some_and(|c| matches!(c, ApiCall::StreamDelete { .. }));
+            if is_delete {
+                request.answer(batch, kind::STREAM_DELETE, &Done { success: true }, now);
+            } else {
+                self.serve(batch, request, now);
+            }
+        }
+    }
+
+    /// The streams that collide with a filter, all of them without one.
+    fn matching(account: &JsAccount, filter: &str) -> Vec<Arc<StreamHandle>> {
+        let mut streams = account.streams();
+        if !filter.is_empty() {
+            let collides = |subject: &String| wildcard::overlaps(subject.as_bytes(), filter.as_bytes());
+            streams.retain(|stream| stream.config().subjects.iter().any(collides));
+        }
+        streams
+    }
+
+    fn names(&mut self, batch: &mut Batch, request: &ApiRequest, now: Now) {
+        let asked: NamesAsked = match request.read_optional() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind::STREAM_NAMES, &error, now),
+        };
+        let streams = Manager::matching(&request.account, &asked.subject);
+        let (paging, from) = crate::host::page(streams.len(), asked.offset, NAMES_PAGE);
+        let streams = streams.iter().skip(from).take(NAMES_PAGE).map(|s| s.name.to_string()).collect();
+        request.answer(batch, kind::STREAM_NAMES, &StreamNames { paging, streams }, now);
+    }
+
+    fn list(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
+        let asked: ListAsked = match request.read_optional() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind::STREAM_LIST, &error, now),
+        };
+        let streams = Manager::matching(&request.account, &asked.subject);
+        let (paging, from) = crate::host::page(streams.len(), asked.offset, LIST_PAGE);
+        let mut list = StreamList::default();
+        let mut live = Vec::new();
+        for stream in streams.into_iter().skip(from).take(LIST_PAGE) {
+            match stream.offline() {
+                Some(why) => {
+                    list.offline.insert(stream.name.to_string(), why);
+                }
+                None => live.push(stream),
+            }
+        }
+        let (gather, places) = Gather::begin(request, paging, list, live.len());
+        for (stream, place) in live.iter().zip(places) {
+            let _ = stream.inbox.send(Item::Order(Box::new(Order::Describe(place))));
+        }
+        gather.finish(batch, now);
+    }
+}

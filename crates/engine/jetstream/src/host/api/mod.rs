@@ -1,0 +1,65 @@
+//! Requests of the API that concern one stream.
+//!
+//! What is told is durable: a request that reads waits until everything that came before it is.
+
+mod consumer;
+mod get;
+mod stream;
+
+use std::sync::Arc;
+
+use midge_broker::batch::Batch;
+use midge_jsapi::advisories::Event;
+use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::subjects::ApiCall;
+use midge_stdx::clock::Now;
+
+pub(crate) use consumer::page;
+
+use super::Host;
+use crate::advise;
+use crate::api::ApiRequest;
+
+/// A request that outlives the call.
+pub(super) type Asked = Arc<ApiRequest>;
+
+impl Host {
+    /// Tells an advisory, if somebody listens.
+    pub(in crate::host) fn advise<E: Event>(&mut self, batch: &mut Batch, event: &E, now: Now) {
+        advise::send(&self.js, &self.account, batch, event, &mut self.ids, now);
+    }
+
+    /// Serves a request.
+    pub(in crate::host) fn api(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
+        self.touch(now);
+        let request: Asked = Arc::from(request);
+        let subject = request.subject.clone();
+        let Some(call) = ApiCall::parse(&subject) else { return };
+        match call {
+            ApiCall::StreamInfo { .. } => self.stream_info(batch, request, now),
+            ApiCall::StreamPurge { .. } => self.stream_purge(batch, request, now),
+            ApiCall::MsgGet { .. } => self.message_get(batch, request, now),
+            ApiCall::MsgDelete { .. } => self.message_delete(batch, request, now),
+            ApiCall::ConsumerCreate { consumer, filter, .. } => {
+                self.consumer_create(batch, request, consumer, filter, false, now);
+            }
+            ApiCall::ConsumerDurableCreate { consumer, .. } => {
+                self.consumer_create(batch, request, Some(consumer), None, true, now);
+            }
+            ApiCall::ConsumerNames { .. } => self.consumer_names(batch, &request, now),
+            ApiCall::ConsumerList { .. } => self.consumer_list(batch, request, now),
+            ApiCall::ConsumerInfo { consumer, .. } => self.consumer_info(batch, request, consumer, now),
+            ApiCall::ConsumerDelete { consumer, .. } => self.consumer_delete(batch, request, consumer, now),
+            ApiCall::ConsumerPause { consumer, .. } => self.consumer_pause(batch, request, consumer, now),
+            ApiCall::ConsumerUnpin { consumer, .. } => self.consumer_unpin(batch, &request, consumer, now),
+            _ => {}
+        }
+    }
+
+    /// The stream has failed: nothing is served.
+    pub(in crate::host) fn api_refuse(&mut self, batch: &mut Batch, request: &ApiRequest, now: Now) {
+        let Some(call) = ApiCall::parse(&request.subject) else { return };
+        let error = self.life.refusal().unwrap_or_else(|| ApiError::from(errors::STREAM_OFFLINE));
+        request.refuse(batch, call.reply_kind(), &error, now);
+    }
+}

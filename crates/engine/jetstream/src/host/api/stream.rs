@@ -1,0 +1,374 @@
+//! Requests about the stream itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use midge_assets::stream::info::{self, Deleted};
+use midge_assets::stream::{config as stream_config, purge};
+use midge_broker::batch::Batch;
+use midge_jsapi::advisories::{Deed, StreamAction};
+use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::info::{ClusterInfo, StreamAlternate, StreamInfo};
+use midge_jsapi::json;
+use midge_jsapi::levels;
+use midge_jsapi::requests::{self, MsgDelete, StreamInfoRequest, StreamPurge};
+use midge_jsapi::responses::{Done, Paging, StreamCreated, StreamDetails, StreamPurged, StreamUpdated, kind};
+use midge_jsapi::stored::StoredStream;
+use midge_jsapi::stream_config::{Retention, StreamConfig};
+use midge_stdx::clock::Now;
+use midge_store::format::meta::stream_sum;
+use midge_store::format::names;
+use midge_store::port::Name;
+use midge_store::stream::{Filter, Step};
+
+use super::super::Host;
+use super::Asked;
+use crate::api::ApiRequest;
+use crate::api::gather::Place;
+use crate::api::manager::Told;
+
+impl Host {
+    /// What is told of the stream, without details.
+    fn info(&mut self, now: Now) -> Step<StreamInfo> {
+        let state = match info::state(&mut self.store, self.visible, self.consumers.len()) {
+            Step::Ready(state) => state,
+            Step::Wait => return Step::Wait,
+            Step::Failed(error) => return Step::Failed(error),
+        };
+        Step::Ready(StreamInfo {
+            config: (*self.config).clone(),
+            created: self.handle.created,
+            state,
+            ts: now.wall,
+            ..StreamInfo::default()
+        })
+    }
+
+    /// The same with the metadata that is only told.
+    fn told_info(&mut self, now: Now) -> Step<StreamInfo> {
+        self.info(now).map(|mut info| {
+            levels::tell(&mut info.config.metadata, &self.js.settings.version);
+            info
+        })
+    }
+
+    pub(in crate::host) fn reply_created(
+        &mut self,
+        batch: &mut Batch,
+        request: Asked,
+        did_create: bool,
+        now: Now,
+    ) {
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                host.told_info(now).map(|info| {
+                    let answer = StreamCreated { info: Some(info), did_create };
+                    request.answer(batch, kind::STREAM_CREATE, &answer, now);
+                })
+            }),
+        );
+    }
+
+    /// A part of a list.
+    pub(in crate::host) fn describe(&mut self, batch: &mut Batch, place: Place, now: Now) {
+        let mut place = Some(place);
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                let domain = host.js.settings.domain.clone();
+                host.info(now).map(|info| {
+                    if let Some(place) = place.take() {
+                        place.fill(batch, StreamInfo { domain, ..info }, now);
+                    }
+                })
+            }),
+        );
+    }
+
+    pub(super) fn stream_info(&mut self, batch: &mut Batch, request: Asked, now: Now) {
+        let asked: StreamInfoRequest = match request.read_optional() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind::STREAM_INFO, &error, now),
+        };
+        let mut deleted = asked.deleted_details.then(Deleted::default);
+        let mut details: Option<Vec<u64>> = None;
+        self.when_durable(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                host.begin(
+                    batch,
+                    now,
+                    Box::new(move |host, batch, now| {
+                        if let Some(cursor) = &mut deleted {
+                            loop {
+                                match cursor.step(&mut host.store, host.visible) {
+                                    Step::Ready(Some(found)) => {
+                                        details = Some(found);
+                                        break;
+                                    }
+                                    Step::Ready(None) => {}
+                                    Step::Wait => return Step::Wait,
+                                    Step::Failed(_) => break,
+                                }
+                            }
+                            deleted = None;
+                        }
+                        host.send_info(batch, &request, &asked, details.take(), now)
+                    }),
+                );
+            }),
+        );
+    }
+
+    fn send_info(
+        &mut self,
+        batch: &mut Batch,
+        request: &ApiRequest,
+        asked: &StreamInfoRequest,
+        deleted: Option<Vec<u64>>,
+        now: Now,
+    ) -> Step<()> {
+        let mut info = match self.told_info(now) {
+            Step::Ready(info) => info,
+            Step::Wait => return Step::Wait,
+            Step::Failed(error) => {
+                let error = errors::STREAM_GENERAL.because(&error);
+                request.refuse(batch, kind::STREAM_INFO, &error, now);
+                return Step::Ready(());
+            }
+        };
+        info.state.deleted = deleted.unwrap_or_default();
+        info.domain.clone_from(&self.js.settings.domain);
+        info.cluster =
+            Some(ClusterInfo { leader: self.js.settings.server_name.clone(), ..ClusterInfo::default() });
+        info.alternates = self.alternates();
+        let mut paging = Paging::default();
+        if !asked.subjects_filter.is_empty() {
+            let filter = Filter::one(asked.subjects_filter.as_bytes());
+            let page = info::subjects(&self.store, &filter, asked.offset.max(0));
+            paging =
+                Paging { total: page.total as i64, offset: page.offset as i64, limit: page.limit as i64 };
+            info.state.subjects = page
+                .subjects
+                .into_iter()
+                .map(|(subject, count)| (subject, count))
+                .collect::<BTreeMap<_, _>>();
+        }
+        request.answer(batch, kind::STREAM_INFO, &StreamDetails { paging, info: Some(info) }, now);
+        Step::Ready(())
+    }
+
+    /// Streams with the same messages: this one, and mirrors of it in the account.
+    fn alternates(&self) -> Vec<StreamAlternate> {
+        let mirrors: Vec<String> = self
+            .account
+            .streams()
+            .iter()
+            .filter(|other| other.config().mirror.as_ref().is_some_and(|m| m.name == self.config.name))
+            .map(|other| other.name.to_string())
+            .collect();
+        if mirrors.is_empty() && self.config.mirror.is_none() {
+            return Vec::new();
+        }
+        let mut names = vec![self.config.name.clone()];
+        names.extend(mirrors);
+        let domain = &self.js.settings.domain;
+        names
+            .into_iter()
+            .map(|name| StreamAlternate { name, domain: domain.clone(), cluster: String::new() })
+            .collect()
+    }
+
+    pub(super) fn stream_purge(&mut self, batch: &mut Batch, request: Asked, now: Now) {
+        let asked: Result<StreamPurge, ApiError> = request.read_optional();
+        let query = asked.and_then(|asked| purge::query(&self.config, &asked));
+        let mut query = match query {
+            Ok(query) => query,
+            Err(error) => return request.refuse(batch, kind::STREAM_PURGE, &error, now),
+        };
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                if host.stream.settle(&mut host.store) == Step::Wait {
+                    return Step::Wait;
+                }
+                let purged = match host.store.purge_matching(&mut query) {
+                    Step::Ready(purged) => purged,
+                    Step::Wait => return Step::Wait,
+                    Step::Failed(error) => {
+                        let error = errors::STREAM_PURGE_FAILED.because(&error);
+                        request.refuse(batch, kind::STREAM_PURGE, &error, now);
+                        return Step::Ready(());
+                    }
+                };
+                host.purged(batch, now);
+                let request = request.clone();
+                host.when_durable(
+                    batch,
+                    now,
+                    Box::new(move |_, batch, now| {
+                        let answer = StreamPurged { success: true, purged };
+                        request.answer(batch, kind::STREAM_PURGE, &answer, now);
+                    }),
+                );
+                Step::Ready(())
+            }),
+        );
+    }
+
+    /// Consumers learn that many messages went.
+    fn purged(&mut self, batch: &mut Batch, now: Now) {
+        self.changes.clear();
+        let mut changes = std::mem::take(&mut self.changes);
+        self.store.take_changes(&mut changes);
+        changes.clear();
+        self.changes = changes;
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.purged(cx, true));
+        }
+    }
+
+    pub(super) fn message_delete(&mut self, batch: &mut Batch, request: Asked, now: Now) {
+        let kind = kind::MSG_DELETE;
+        if requests::is_empty(&request.body) {
+            return request.refuse(batch, kind, &errors::BAD_REQUEST.into(), now);
+        }
+        let asked: MsgDelete = match request.read() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind, &error, now),
+        };
+        if let Err(error) = purge::may_delete(&self.config) {
+            return request.refuse(batch, kind, &error, now);
+        }
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                match purge::delete(&mut host.store, asked.seq, !asked.no_erase) {
+                    Step::Wait => return Step::Wait,
+                    Step::Ready(Ok(())) => {}
+                    Step::Ready(Err(error)) => {
+                        request.refuse(batch, kind, &error, now);
+                        return Step::Ready(());
+                    }
+                    Step::Failed(error) => {
+                        let error = errors::STREAM_MSG_DELETE_FAILED.because(&error);
+                        request.refuse(batch, kind, &error, now);
+                        return Step::Ready(());
+                    }
+                }
+                host.removed(batch, now);
+                let request = request.clone();
+                host.when_durable(
+                    batch,
+                    now,
+                    Box::new(move |_, batch, now| {
+                        request.answer(batch, kind, &Done { success: true }, now);
+                    }),
+                );
+                Step::Ready(())
+            }),
+        );
+    }
+
+    /// Takes over a configuration.
+    pub(in crate::host) fn update(
+        &mut self,
+        batch: &mut Batch,
+        config: Arc<StreamConfig>,
+        request: Box<ApiRequest>,
+        now: Now,
+    ) {
+        let request: Asked = Arc::from(request);
+        if let Err(error) = self.check_consumers(&config) {
+            self.js.manager.tell(Told::Kept(
+                self.account.clone(),
+                self.handle.name.clone(),
+                self.config.clone(),
+            ));
+            return request.refuse(batch, kind::STREAM_UPDATE, &error, now);
+        }
+        let old = std::mem::replace(&mut self.config, config.clone());
+        self.stream.reconfigure((*config).clone());
+        self.store.configure(stream_config::store_config(&config, &self.js.store_rules()));
+        self.write_meta();
+        if old.subjects != config.subjects || old.allow_direct != config.allow_direct {
+            self.open_doors();
+        }
+        for id in self.consumers.ids() {
+            if let Some(consumer) = self.consumers.get_mut(id) {
+                consumer.stream_updated(config.retention);
+            }
+        }
+        if old.retention == Retention::Limits && config.retention == Retention::Interest {
+            self.recheck_interest(batch, Filter::all(), now);
+        }
+        self.removed(batch, now);
+        self.when_durable(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                host.begin(
+                    batch,
+                    now,
+                    Box::new(move |host, batch, now| {
+                        let domain = host.js.settings.domain.clone();
+                        let step = host.told_info(now).map(|info| {
+                            let info = Some(StreamInfo { domain, ..info });
+                            request.answer(batch, kind::STREAM_UPDATE, &StreamUpdated { info }, now);
+                        });
+                        if step == Step::Ready(()) {
+                            let name = host.handle.name.clone();
+                            host.advise(batch, &StreamAction { stream: &name, deed: Deed::Modify }, now);
+                        }
+                        step
+                    }),
+                );
+            }),
+        );
+    }
+
+    /// Whether consumers are within the limits that a configuration sets.
+    fn check_consumers(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let limits = &config.consumer_limits;
+        let breaks = |of: &midge_jsapi::consumer_config::ConsumerConfig| {
+            (limits.max_ack_pending > 0 && of.max_ack_pending > limits.max_ack_pending)
+                || (limits.inactive_threshold_ns > 0
+                    && of.inactive_threshold_ns > limits.inactive_threshold_ns)
+        };
+        let broken: Vec<&str> = self
+            .consumers
+            .iter()
+            .filter(|(_, consumer)| breaks(consumer.config()))
+            .map(|(_, consumer)| &*consumer.identity().name)
+            .collect();
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let text = format!("change to limits violates consumers: {}", broken.join(", "));
+        Err(errors::STREAM_UPDATE.because(text))
+    }
+
+    /// The files in which the configuration is kept.
+    pub(in crate::host) fn meta_files(&mut self) -> Vec<(Name, bytes::Bytes)> {
+        let stored = StoredStream { created: self.handle.created, config: (*self.config).clone() };
+        let mut text = Vec::new();
+        json::encode(&stored, &mut text);
+        let text = match &self.key {
+            Some(key) => key.seal(&text, &mut *self.js.secret_entropy()),
+            None => text,
+        };
+        let sum = stream_sum(&self.handle.name, &text);
+        let path = |name: &str| Name::Path(name.into());
+        let mut files = vec![(path(names::META), text.into()), (path(names::META_SUM), sum.to_vec().into())];
+        if let Some(file) = self.key_file.take() {
+            files.push((path(names::META_KEY), file.into()));
+        }
+        files
+    }
+}

@@ -1,0 +1,407 @@
+//! The consumers of a stream: who they are, who has something to do, how messages reach them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use midge_assets::consumer::{AckOf, Consumer, Cx, StreamFacts};
+use midge_assets::stream::interest;
+use midge_assets::stream::publish::Interest;
+use midge_broker::account::Watcher;
+use midge_broker::batch::Batch;
+use midge_broker::subscription::{Subscription, Target};
+use midge_jsapi::subjects::AckSubject;
+use midge_stdx::clock::{Mono, Now};
+use midge_store::format::keys::AssetKey;
+use midge_store::stream::Step;
+
+use super::held::{Answer, New, Until};
+use super::outlet::{HostOutlet, Said};
+use super::{ConsumerDoor, ForConsumer, Host, Inbox, InterestDoor, Parts};
+use crate::account::JsAccount;
+use crate::limits::TURN_DELIVERIES;
+
+/// One consumer of the host.
+pub(crate) struct Slot {
+    consumer: Box<Consumer>,
+    key: Option<AssetKey>,
+    doors: Vec<Arc<Subscription>>,
+    watched: Option<(Box<[u8]>, Arc<InterestDoor>)>,
+    /// It stands in the queue of those with something to do.
+    ready: bool,
+    /// It waits for a block.
+    waits: bool,
+    /// When it is due.
+    due: Mono,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Consumers {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    names: BTreeMap<Arc<str>, u32>,
+    ready: VecDeque<u32>,
+    /// By the time at which they are due; entries that do not agree with their slot are old.
+    due: BTreeMap<(Mono, u32), ()>,
+    pub(super) said: Said,
+}
+
+impl Consumers {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The number of a consumer.
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&Consumer> {
+        self.slots.get(id as usize).and_then(Option::as_ref).map(|slot| &*slot.consumer)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Consumer> {
+        self.slot(id).map(|slot| &mut *slot.consumer)
+    }
+
+    /// The key of a consumer's files.
+    pub(crate) fn key(&self, id: u32) -> Option<&AssetKey> {
+        self.slots.get(id as usize).and_then(Option::as_ref)?.key.as_ref()
+    }
+
+    pub(crate) fn set_key(&mut self, id: u32, key: Option<AssetKey>) {
+        if let Some(slot) = self.slot(id) {
+            slot.key = key;
+        }
+    }
+
+    /// All of them, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Consumer)> {
+        self.names.values().filter_map(|id| Some((*id, self.get(*id)?)))
+    }
+
+    /// Their numbers, by name.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.names.values().copied().collect()
+    }
+
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The earliest time at which one is due.
+    pub(crate) fn deadline(&self) -> Mono {
+        self.due.first_key_value().map_or(Mono::NEVER, |((at, _), ())| *at)
+    }
+
+    fn slot(&mut self, id: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(id as usize).and_then(Option::as_mut)
+    }
+
+    pub(super) fn make_ready(&mut self, id: u32) {
+        if let Some(slot) = self.slot(id)
+            && !slot.ready
+        {
+            slot.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Those that waited for a block look again.
+    pub(super) fn blocks_came(&mut self) {
+        for id in 0..self.slots.len() as u32 {
+            if self.slot(id).is_some_and(|slot| std::mem::take(&mut slot.waits)) {
+                self.make_ready(id);
+            }
+        }
+    }
+
+    fn set_due(&mut self, id: u32) {
+        let Some(slot) = self.slot(id) else { return };
+        let due = slot.consumer.deadline().unwrap_or(Mono::NEVER);
+        let before = std::mem::replace(&mut slot.due, due);
+        if before != due {
+            self.due.remove(&(before, id));
+            if due != Mono::NEVER {
+                self.due.insert((due, id), ());
+            }
+        }
+    }
+
+    fn pop_due(&mut self, now: Mono) -> Option<u32> {
+        let (at, id) = *self.due.first_key_value()?.0;
+        if at > now {
+            return None;
+        }
+        self.due.remove(&(at, id));
+        if let Some(slot) = self.slot(id) {
+            slot.due = Mono::NEVER;
+        }
+        Some(id)
+    }
+
+    /// Takes a consumer in, without letting anything reach it yet.
+    pub(crate) fn insert(&mut self, consumer: Consumer) -> u32 {
+        let name = consumer.identity().name.clone();
+        let slot = Slot {
+            consumer: Box::new(consumer),
+            key: None,
+            doors: Vec::new(),
+            watched: None,
+            ready: false,
+            waits: false,
+            due: Mono::NEVER,
+        };
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.slots.push(None);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.slots[id as usize] = Some(slot);
+        self.names.insert(name, id);
+        self.make_ready(id);
+        id
+    }
+
+    /// Takes a consumer out, with what let messages reach it closed.
+    pub(crate) fn remove(&mut self, id: u32, account: &JsAccount) -> Option<Consumer> {
+        let mut slot = self.slots.get_mut(id as usize)?.take()?;
+        slot.close(account);
+        self.due.remove(&(slot.due, id));
+        self.ready.retain(|ready| *ready != id);
+        self.names.remove(&slot.consumer.identity().name);
+        self.free.push(id);
+        Some(*slot.consumer)
+    }
+
+    /// Lets messages reach a consumer: what belongs to its configuration is opened, the rest closed.
+    pub(crate) fn open_doors(&mut self, id: u32, account: &JsAccount, inbox: &Arc<Inbox>) {
+        let Some(slot) = self.slot(id) else { return };
+        slot.close(account);
+        let consumer = &slot.consumer;
+        let identity = consumer.identity();
+        let (stream, name) = (&*identity.stream, &*identity.name);
+        let mut doors: Vec<(String, ForConsumer)> = Vec::new();
+        if consumer.takes_acks() {
+            doors.push((format!("$JS.ACK.{stream}.{name}.*.*.*.*.*"), ForConsumer::Ack));
+            doors.push((format!("$JS.ACK.*.*.{stream}.{name}.*.*.*.*.*.>"), ForConsumer::Ack));
+            doors.push((format!("$JS.ACK.*.*.{stream}.{name}.*.*.*.*.*"), ForConsumer::Ack));
+        }
+        doors.push((format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"), ForConsumer::Pull));
+        doors.push((format!("$JS.API.CONSUMER.RESET.{stream}.{name}"), ForConsumer::Reset));
+        if consumer.config().flow_control {
+            doors.push((format!("$JS.FC.{stream}.{name}.*"), ForConsumer::Flow));
+            doors.push((format!("$JS.FC.*.*.{stream}.{name}.*"), ForConsumer::Flow));
+        }
+        for (subject, what) in doors {
+            let door = Arc::new(ConsumerDoor { inbox: inbox.clone(), id, what });
+            let subscription =
+                Arc::new(Subscription::new(Target::Internal(door), subject.as_bytes(), None, b"js", false));
+            if account.account.insert(subscription.clone()).is_ok() {
+                slot.doors.push(subscription);
+            }
+        }
+        if consumer.is_push() {
+            let subject = consumer.config().deliver_subject.as_bytes();
+            let watcher = Arc::new(InterestDoor::new(inbox.clone(), id));
+            account.account.watch(subject, watcher.clone());
+            slot.watched = Some((subject.into(), watcher));
+        }
+    }
+}
+
+impl Slot {
+    fn close(&mut self, account: &JsAccount) {
+        account.account.remove_all(self.doors.iter());
+        self.doors.clear();
+        if let Some((subject, watcher)) = self.watched.take() {
+            let watcher: Arc<dyn Watcher> = watcher;
+            account.account.unwatch(&subject, &watcher);
+        }
+    }
+}
+
+impl Interest for Consumers {
+    fn wants(&self, subject: &[u8]) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.consumer.matches(subject))
+    }
+}
+
+impl interest::Consumers for Consumers {
+    fn need(&self, seq: u64, subject: &[u8]) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.consumer.needs(seq, subject))
+    }
+}
+
+impl Host {
+    /// Calls one consumer with everything that it may need, and deals with what it said.
+    pub(super) fn with_consumer<T>(
+        &mut self,
+        batch: &mut Batch,
+        id: u32,
+        now: Now,
+        call: impl FnOnce(&mut Consumer, &mut Cx<'_>) -> T,
+    ) -> Option<T> {
+        let Host {
+            js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
+        } = self;
+        let Consumers { slots, said, .. } = consumers;
+        let slot = slots.get_mut(id as usize)?.as_mut()?;
+        let facts = StreamFacts {
+            config,
+            visible: *visible,
+            domain: &js.settings.domain,
+            account_hash,
+            ack_v2: js.settings.ack_v2,
+            has_leafs: false,
+            max_payload: self.limits.max_payload,
+        };
+        let mut out = HostOutlet { js, account, stream: &handle.name, id, batch, said, ids, now };
+        let mut cx = Cx { store, stream: &facts, now, entropy, out: &mut out };
+        let answer = call(&mut slot.consumer, &mut cx);
+        self.consumers.set_due(id);
+        if self.consumers.said.has_replies() {
+            let until = Until::Ticket(self.store.mark());
+            let held = &mut self.held;
+            self.consumers.said.replies(|reply| {
+                held.push(&New { until, answer: Answer::Empty, seq: 0, reply, text: b"" });
+            });
+        }
+        Some(answer)
+    }
+
+    /// The same for what makes consumers, which are not here yet.
+    pub(super) fn with_cx<T>(
+        &mut self,
+        batch: &mut Batch,
+        now: Now,
+        call: impl FnOnce(&mut Cx<'_>) -> T,
+    ) -> T {
+        let Host {
+            js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
+        } = self;
+        let facts = StreamFacts {
+            config,
+            visible: *visible,
+            domain: &js.settings.domain,
+            account_hash,
+            ack_v2: js.settings.ack_v2,
+            has_leafs: false,
+            max_payload: self.limits.max_payload,
+        };
+        let said = &mut consumers.said;
+        let mut out = HostOutlet { js, account, stream: &handle.name, id: u32::MAX, batch, said, ids, now };
+        call(&mut Cx { store, stream: &facts, now, entropy, out: &mut out })
+    }
+
+    /// Something for a consumer arrived.
+    pub(super) fn for_consumer(
+        &mut self,
+        batch: &mut Batch,
+        id: u32,
+        what: ForConsumer,
+        parts: &Parts<'_>,
+        now: Now,
+    ) -> Step<()> {
+        self.touch(now);
+        match what {
+            ForConsumer::Ack => {
+                let Some(subject) = AckSubject::parse(parts.subject) else { return Step::Ready(()) };
+                let AckSubject { stream_seq, consumer_seq, deliveries, .. } = subject;
+                let of = AckOf { stream_seq, consumer_seq, deliveries };
+                self.with_consumer(batch, id, now, |consumer, cx| {
+                    consumer.ack(cx, &of, parts.payload, parts.reply);
+                });
+            }
+            ForConsumer::Pull => {
+                self.with_consumer(batch, id, now, |consumer, cx| {
+                    consumer.pull(cx, parts.payload, parts.header, parts.reply);
+                });
+            }
+            ForConsumer::Flow => {
+                self.with_consumer(batch, id, now, |consumer, cx| {
+                    consumer.flow_reply(cx, parts.subject, parts.header);
+                });
+            }
+            ForConsumer::Reset => self.reset_consumer(batch, id, parts, now),
+        }
+        self.consumers.make_ready(id);
+        Step::Ready(())
+    }
+
+    /// Interest in a deliver subject may have changed.
+    pub(super) fn interest_changed(&mut self, batch: &mut Batch, id: u32, now: Now) {
+        if let Some(Some(slot)) = self.consumers.slots.get(id as usize) {
+            if let Some((_, watcher)) = &slot.watched {
+                watcher.seen();
+            }
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
+            self.consumers.make_ready(id);
+        }
+    }
+
+    /// Lets consumers deliver, in turn; answers whether one of them has more.
+    pub(super) fn deliver(&mut self, batch: &mut Batch, now: Now) -> bool {
+        let mut budget = TURN_DELIVERIES;
+        for _ in 0..self.consumers.ready.len() {
+            if budget == 0 {
+                return true;
+            }
+            let Some(id) = self.consumers.ready.pop_front() else { break };
+            if let Some(slot) = self.consumers.slot(id) {
+                slot.ready = false;
+            }
+            let step = self.with_consumer(batch, id, now, |consumer, cx| consumer.turn(cx, budget));
+            match step {
+                Some(Step::Ready(progress)) => {
+                    budget = budget.saturating_sub(progress.delivered);
+                    if progress.delivered > 0 {
+                        self.touch(now);
+                    }
+                    if progress.more {
+                        self.consumers.make_ready(id);
+                    }
+                }
+                Some(Step::Wait) => {
+                    if let Some(slot) = self.consumers.slot(id) {
+                        slot.waits = true;
+                    }
+                }
+                Some(Step::Failed(error)) => {
+                    tracing::error!(
+                        blame = "disk",
+                        "JetStream consumer of stream '{} > {}' cannot read: {error}",
+                        self.account.name(),
+                        self.handle.name
+                    );
+                }
+                None => {}
+            }
+        }
+        self.consumers.has_ready()
+    }
+
+    /// Tells every consumer of a message that can be seen from now on.
+    pub(super) fn tell_consumers(&mut self, seq: u64, subject: &[u8]) {
+        for id in 0..self.consumers.slots.len() as u32 {
+            let Some(slot) = self.consumers.slot(id) else { continue };
+            if slot.consumer.stored(seq, subject) {
+                self.consumers.make_ready(id);
+            }
+        }
+    }
+
+    /// Deadlines of consumers.
+    pub(super) fn expire_consumers(&mut self, batch: &mut Batch, now: Now) {
+        while let Some(id) = self.consumers.pop_due(now.mono) {
+            let unused = self.with_consumer(batch, id, now, |consumer, cx| consumer.expire(cx));
+            self.consumers.make_ready(id);
+            if unused == Some(true) {
+                self.delete_consumer(batch, id, now);
+            }
+        }
+    }
+}

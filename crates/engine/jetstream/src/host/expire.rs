@@ -1,0 +1,109 @@
+//! What time brings: ages, batches, schedules, consumers, tidying up.
+
+use midge_assets::stream::Cx;
+use midge_broker::batch::Batch;
+use midge_stdx::clock::{Mono, Now, Wall};
+use midge_store::stream::{Change, Step};
+
+use super::Host;
+use super::publish::Allowance;
+use crate::limits::{CACHE_KEPT, RETRY_EVERY, TIDY_EVERY};
+
+impl Host {
+    /// Something happened: it is tidied up after a while.
+    #[inline]
+    pub(super) fn touch(&mut self, now: Now) {
+        // What was stored may be due before anything else.
+        self.expire_at = now.mono;
+        if self.tidy_at == Mono::NEVER {
+            self.tidy_at = now.mono + TIDY_EVERY;
+        }
+    }
+
+    /// Another turn is wanted soon, whatever arrives.
+    pub(super) fn come_back(&mut self) {
+        self.again = true;
+    }
+
+    /// Does what is due.
+    pub(super) fn expire(&mut self, batch: &mut Batch, now: Now) {
+        if self.life.is_ending() {
+            return;
+        }
+        self.expire_consumers(batch, now);
+        self.expire_stream(batch, now);
+        self.removed(batch, now);
+        if now.mono >= self.tidy_at {
+            self.tidy(batch, now);
+        }
+    }
+
+    /// Ages, batches, markers, schedules.
+    fn expire_stream(&mut self, batch: &mut Batch, now: Now) {
+        if now.mono < self.expire_at && self.stream.deadline().is_none_or(|at| now.mono < at) {
+            return;
+        }
+        let admit = Allowance { js: &self.js, account: &self.account, storage: self.config.storage };
+        let mut cx = Cx {
+            now,
+            entropy: &mut self.entropy,
+            interest: &self.consumers,
+            admit: &admit,
+            limits: &self.limits,
+            outbox: &mut self.outbox,
+        };
+        self.expire_at = match self.stream.expire(&mut self.store, &mut cx) {
+            Step::Ready(Some(at)) => mono_of(at, now),
+            Step::Ready(None) => Mono::NEVER,
+            // The block brings a turn of its own, and then it is looked at again.
+            Step::Wait => Mono::NEVER,
+            Step::Failed(_) => now.mono + RETRY_EVERY,
+        };
+        self.empty_outbox(batch, now);
+    }
+
+    /// Consumers and the stream learn of messages that limits, ages or requests took away.
+    pub(super) fn removed(&mut self, batch: &mut Batch, now: Now) {
+        let mut changes = std::mem::take(&mut self.changes);
+        self.store.take_changes(&mut changes);
+        if self.consumers.len() > 0 {
+            for change in &changes {
+                self.tell_of_change(batch, change, now);
+            }
+        }
+        changes.clear();
+        self.changes = changes;
+    }
+
+    fn tell_of_change(&mut self, batch: &mut Batch, change: &Change, now: Now) {
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| match change.seq {
+                0 => consumer.purged(cx, false),
+                seq => consumer.removed(cx, seq, &change.subject),
+            });
+        }
+    }
+
+    fn tidy(&mut self, batch: &mut Batch, now: Now) {
+        self.tidy_at = Mono::NEVER;
+        self.store.checkpoint(now.mono);
+        self.store.maintain();
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.checkpoint(cx));
+        }
+        self.store.evict(now.mono - CACHE_KEPT);
+        if self.store.cached_bytes() > 0 && self.lane.is_some() {
+            // What is read now leaves memory the next time.
+            self.tidy_at = now.mono + TIDY_EVERY;
+        }
+    }
+}
+
+/// The monotonic time of a wall clock time, as far as the clocks agree now.
+fn mono_of(wall: Wall, now: Now) -> Mono {
+    let ahead = wall.0.saturating_sub(now.wall.0);
+    match u64::try_from(ahead) {
+        Ok(ahead) => Mono(now.mono.0.saturating_add(ahead)),
+        Err(_) => now.mono,
+    }
+}

@@ -1,0 +1,320 @@
+//! The mailbox of a stream's host: messages are copied once into bytes that are used again, so that a publish allocates nothing.
+
+use std::sync::Arc;
+
+use midge_broker::account::Watcher;
+use midge_broker::batch::Batch;
+use midge_broker::internal::{Request, Service};
+use midge_broker::turn::Signal;
+use midge_store::port::{Completion, Completions, DiskError};
+use midge_sync::atomic::{AtomicBool, Ordering};
+use midge_sync::ordlock::Mutex;
+use midge_sync::rank;
+
+use crate::api::ApiRequest;
+use crate::limits::{INBOX_ACK_BYTES, INBOX_ACKS};
+
+/// Where a message lies in the bytes of its inbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    at: usize,
+    subject: u32,
+    reply: u32,
+    header: u32,
+    payload: u32,
+}
+
+/// A message in an inbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) subject: &'a [u8],
+    pub(crate) reply: &'a [u8],
+    pub(crate) header: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl Span {
+    /// The message, in the bytes it was written to.
+    #[inline]
+    pub(crate) fn of<'a>(&self, bytes: &'a [u8]) -> Parts<'a> {
+        let (subject, rest) = bytes.get(self.at..).unwrap_or_default().split_at(self.subject as usize);
+        let (reply, rest) = rest.split_at(self.reply as usize);
+        let (header, rest) = rest.split_at(self.header as usize);
+        let payload = rest.get(..self.payload as usize).unwrap_or_default();
+        Parts { subject, reply, header, payload }
+    }
+}
+
+/// What a consumer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForConsumer {
+    /// An acknowledgement.
+    Ack,
+    /// A pull request.
+    Pull,
+    /// An answer to a request of flow control.
+    Flow,
+    /// A request to begin anew elsewhere.
+    Reset,
+}
+
+/// One input.
+pub(crate) enum Item {
+    /// To be stored.
+    Publish(Span),
+    /// For a consumer, by its number.
+    Consumer(u32, ForConsumer, Span),
+    /// A direct get.
+    Get(Span),
+    /// Interest in the deliver subject of a consumer may have changed.
+    Interest(u32),
+    /// A request of the API.
+    Api(Box<ApiRequest>),
+    /// From the owner of the registry, or from a job.
+    Order(Box<super::Order>),
+}
+
+#[derive(Default)]
+struct Inner {
+    items: Vec<Item>,
+    bytes: Vec<u8>,
+    publishes: usize,
+    /// Bytes of publishes.
+    publish_bytes: usize,
+    acks: usize,
+    closed: bool,
+}
+
+#[derive(Default)]
+struct FromDisk {
+    completions: Vec<Completion>,
+    room: bool,
+    space: bool,
+    released: Option<Result<(), DiskError>>,
+}
+
+/// What a host takes from its inbox; the vectors are used again.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) items: Vec<Item>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// See the module.
+pub(crate) struct Inbox {
+    inner: Mutex<{ rank::LEAF }, Inner>,
+    disk: Mutex<{ rank::LEAF }, FromDisk>,
+    signal: Arc<Signal>,
+    max_msgs: usize,
+    max_bytes: usize,
+}
+
+/// Why something was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too much waits already.
+    Full,
+    /// The host is gone.
+    Closed,
+}
+
+impl Inbox {
+    /// An inbox of at most so many messages to be stored, and so many bytes of them.
+    pub(crate) fn new(signal: Arc<Signal>, max_msgs: usize, max_bytes: usize) -> Inbox {
+        let (inner, disk) = (Mutex::new(Inner::default()), Mutex::new(FromDisk::default()));
+        Inbox { inner, disk, signal, max_msgs, max_bytes }
+    }
+
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
+        &self.signal
+    }
+
+    /// Queues a message to be stored. When full nothing is queued, and the publisher is told.
+    pub(crate) fn publish(&self, parts: &Parts<'_>) -> Result<(), Refused> {
+        let len = parts.subject.len() + parts.reply.len() + parts.header.len() + parts.payload.len();
+        self.push(|inner| {
+            if inner.publishes >= self.max_msgs || inner.publish_bytes + len > self.max_bytes {
+                return Err(Refused::Full);
+            }
+            inner.publishes += 1;
+            inner.publish_bytes += len;
+            let span = write(&mut inner.bytes, parts);
+            inner.items.push(Item::Publish(span));
+            Ok(())
+        })
+    }
+
+    /// Queues something for a consumer. When full it is dropped: a pull times out, an acknowledgement is missed and the message comes again.
+    pub(crate) fn consumer(&self, id: u32, what: ForConsumer, parts: &Parts<'_>) -> Result<(), Refused> {
+        self.push(|inner| {
+            if inner.acks >= INBOX_ACKS || inner.bytes.len() > self.max_bytes + INBOX_ACK_BYTES {
+                return Err(Refused::Full);
+            }
+            inner.acks += 1;
+            let span = write(&mut inner.bytes, parts);
+            inner.items.push(Item::Consumer(id, what, span));
+            Ok(())
+        })
+    }
+
+    /// Queues a direct get; dropped when full.
+    pub(crate) fn get(&self, parts: &Parts<'_>) -> Result<(), Refused> {
+        self.push(|inner| {
+            if inner.acks >= INBOX_ACKS {
+                return Err(Refused::Full);
+            }
+            inner.acks += 1;
+            let span = write(&mut inner.bytes, parts);
+            inner.items.push(Item::Get(span));
+            Ok(())
+        })
+    }
+
+    /// Queues anything else: bounded by whoever sends it.
+    pub(crate) fn send(&self, item: Item) -> Result<(), Refused> {
+        self.push(|inner| {
+            inner.items.push(item);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn push(&self, put: impl FnOnce(&mut Inner) -> Result<(), Refused>) -> Result<(), Refused> {
+        let first = {
+            let mut inner = self.inner.lock();
+            if inner.closed {
+                return Err(Refused::Closed);
+            }
+            put(&mut inner)?;
+            inner.items.len() == 1
+        };
+        if first {
+            self.signal.raise();
+        }
+        Ok(())
+    }
+
+    /// Takes everything; what was taken the last time has to be used up.
+    pub(crate) fn take(&self, into: &mut Taken) {
+        debug_assert!(into.items.is_empty());
+        into.bytes.clear();
+        let mut inner = self.inner.lock();
+        std::mem::swap(&mut inner.items, &mut into.items);
+        std::mem::swap(&mut inner.bytes, &mut into.bytes);
+        (inner.publishes, inner.publish_bytes, inner.acks) = (0, 0, 0);
+    }
+
+    /// Takes what came from the disk: completions, and whether there is room or space again.
+    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) -> (bool, bool) {
+        let mut disk = self.disk.lock();
+        std::mem::swap(&mut disk.completions, into);
+        (std::mem::take(&mut disk.room), std::mem::take(&mut disk.space))
+    }
+
+    /// How the lane ended, once it has.
+    pub(crate) fn released(&self) -> Option<Result<(), DiskError>> {
+        self.disk.lock().released.take()
+    }
+
+    /// Takes nothing more.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        *inner = Inner { closed: true, ..Inner::default() };
+    }
+}
+
+fn write(bytes: &mut Vec<u8>, parts: &Parts<'_>) -> Span {
+    let at = bytes.len();
+    for part in [parts.subject, parts.reply, parts.header, parts.payload] {
+        bytes.extend_from_slice(part);
+    }
+    Span {
+        at,
+        subject: parts.subject.len() as u32,
+        reply: parts.reply.len() as u32,
+        header: parts.header.len() as u32,
+        payload: parts.payload.len() as u32,
+    }
+}
+
+impl Completions for Inbox {
+    fn complete(&self, batch: &mut Vec<Completion>) {
+        self.disk.lock().completions.append(batch);
+    }
+
+    fn wake(&self) {
+        self.signal.raise();
+    }
+
+    fn room(&self) {
+        self.disk.lock().room = true;
+        self.signal.raise();
+    }
+
+    fn space(&self) {
+        self.disk.lock().space = true;
+        self.signal.raise();
+    }
+
+    fn released(&self, result: Result<(), DiskError>) {
+        self.disk.lock().released = Some(result);
+        self.signal.raise();
+    }
+}
+
+/// What a consumer, by its number, is told by messages to a subject of its own.
+pub(crate) struct ConsumerDoor {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) id: u32,
+    pub(crate) what: ForConsumer,
+}
+
+impl Service for ConsumerDoor {
+    fn handle(&self, _batch: &mut Batch, request: &Request<'_>) {
+        // Dropped when full, as said there.
+        let _ = self.inbox.consumer(self.id, self.what, &parts(request));
+    }
+}
+
+/// Where direct gets arrive.
+pub(crate) struct GetDoor(pub(crate) Arc<Inbox>);
+
+impl Service for GetDoor {
+    fn handle(&self, _batch: &mut Batch, request: &Request<'_>) {
+        if !request.reply.is_empty() {
+            let _ = self.0.get(&parts(request));
+        }
+    }
+}
+
+/// Tells a host that interest in the deliver subject of a consumer may have changed.
+pub(crate) struct InterestDoor {
+    inbox: Arc<Inbox>,
+    id: u32,
+    /// The host was told and has not looked yet.
+    told: AtomicBool,
+}
+
+impl InterestDoor {
+    pub(crate) fn new(inbox: Arc<Inbox>, id: u32) -> InterestDoor {
+        InterestDoor { inbox, id, told: AtomicBool::new(false) }
+    }
+
+    /// The host looks: it is told of what changes from now on.
+    pub(crate) fn seen(&self) {
+        self.told.store(false, Ordering::Release);
+    }
+}
+
+impl Watcher for InterestDoor {
+    fn changed(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            let _ = self.inbox.send(Item::Interest(self.id));
+        }
+    }
+}
+
+/// The parts of a request.
+pub(crate) fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
+    Parts { subject: request.subject, reply: request.reply, header: request.header, payload: request.payload }
+}

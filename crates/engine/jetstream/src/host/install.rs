@@ -1,0 +1,141 @@
+//! A stream that was opened is put to work.
+
+use std::sync::Arc;
+
+use midge_assets::consumer::{Consumer, Identity, Start, StartQuery};
+use midge_assets::stream::{Heal, Rebuild};
+use midge_broker::batch::Batch;
+use midge_jsapi::stream_config::Retention;
+use midge_stdx::clock::Now;
+use midge_store::port::Promise;
+use midge_store::stream::{Filter, Step};
+
+use super::Host;
+use crate::account::Phase;
+use crate::recover::{OpenedConsumer, OpenedStream};
+
+impl Host {
+    /// Takes over a store, heals what a crash has left in it, and lets messages in.
+    pub(super) fn install(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
+        let OpenedStream { config, store, lane, key, schedules, consumers, .. } = opened;
+        self.config = config;
+        (self.store, self.lane, self.key) = (store, Some(lane), key);
+        self.stream.reconfigure((*self.config).clone());
+        self.stream.schedules().restore(&schedules);
+        (self.visible, self.told) = (self.store.durable(), self.store.durable());
+        let mut heal = Heal::default();
+        let mut consumers = Some(consumers);
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                match heal.step(&mut host.store, now) {
+                    Step::Wait => return Step::Wait,
+                    Step::Ready(0) => {}
+                    Step::Ready(removed) => tracing::info!(
+                        "Stream '{} > {}': {removed} messages of a batch that was not whole were removed",
+                        host.account.name(),
+                        host.handle.name
+                    ),
+                    Step::Failed(error) => {
+                        tracing::error!(blame = "disk", "stream {}: {error}", host.handle.name);
+                    }
+                }
+                if let Some(consumers) = consumers.take() {
+                    host.recall(batch, consumers, now);
+                }
+                Step::Ready(())
+            }),
+        );
+    }
+
+    /// Finds out what the stream knew of ids, then of consumers.
+    fn recall(&mut self, batch: &mut Batch, consumers: Vec<OpenedConsumer>, now: Now) {
+        (self.visible, self.told) = (self.store.durable(), self.store.durable());
+        let mut rebuild = Rebuild::new(self.stream.dedupe(), now.wall.0);
+        let mut consumers = Some(consumers);
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                loop {
+                    match rebuild.step(host.stream.dedupe(), &mut host.store) {
+                        Step::Wait => return Step::Wait,
+                        Step::Ready(false) => {}
+                        Step::Ready(true) | Step::Failed(_) => break,
+                    }
+                }
+                if host.stream.recall_last_id(&mut host.store) == Step::Wait {
+                    return Step::Wait;
+                }
+                for consumer in consumers.take().unwrap_or_default() {
+                    host.adopt_consumer(batch, consumer, now);
+                }
+                host.begin_again(batch, now);
+                Step::Ready(())
+            }),
+        );
+    }
+
+    fn begin_again(&mut self, batch: &mut Batch, now: Now) {
+        self.open_doors();
+        self.handle.set_phase(Phase::Running);
+        if self.config.retention == Retention::Interest {
+            self.recheck_interest(batch, Filter::all(), now);
+        }
+        self.come_back();
+    }
+
+    /// A consumer that was found. One that never delivered anything begins where its configuration says.
+    fn adopt_consumer(&mut self, batch: &mut Batch, found: OpenedConsumer, now: Now) {
+        let OpenedConsumer { name, created, config, kept, key, rekeyed } = found;
+        let identity = Identity { stream: self.handle.name.clone(), name, created };
+        let mut kept = kept;
+        if let Some(file) = rekeyed {
+            // All of them or none: under another key each is unreadable without the others.
+            let mut files = self.consumer_files(&identity, &config, key.as_ref(), Some(file));
+            if kept.has_state() {
+                files.push(kept.state_file(now.wall.0, &mut *self.js.secret_entropy()));
+            }
+            self.store.replace_files(files, Promise::Durable);
+        }
+        if kept.has_state() {
+            let consumer = self.with_cx(batch, now, |cx| Consumer::recover(identity, config, kept, cx));
+            self.place(consumer, key, batch, now);
+            return;
+        }
+        let mut query = StartQuery::new(&config, self.config.max_msgs_per_subject);
+        let mut parts = Some((identity, config, kept, key));
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                let start = match query.step(&mut host.store, host.visible) {
+                    Step::Wait => return Step::Wait,
+                    Step::Ready(start) => start,
+                    Step::Failed(_) => Start { seq: 1, ..Start::default() },
+                };
+                if let Some((identity, config, kept, key)) = parts.take() {
+                    let consumer =
+                        host.with_cx(batch, now, |cx| Consumer::new(identity, config, kept, start, cx));
+                    host.place(consumer, key, batch, now);
+                }
+                Step::Ready(())
+            }),
+        );
+    }
+
+    fn place(
+        &mut self,
+        consumer: Consumer,
+        key: Option<midge_store::format::keys::AssetKey>,
+        batch: &mut Batch,
+        now: Now,
+    ) {
+        let id = self.consumers.insert(consumer);
+        self.consumers.set_key(id, key);
+        let inbox = Arc::clone(&self.handle.inbox);
+        self.consumers.open_doors(id, &self.account, &inbox);
+        self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
+    }
+}

@@ -1,0 +1,75 @@
+//! Messages that nobody needs any more leave streams with retention by interest, and work queues.
+
+use midge_assets::stream::interest::{self, Recheck};
+use midge_broker::batch::Batch;
+use midge_jsapi::stream_config::Retention;
+use midge_stdx::clock::Now;
+use midge_store::stream::{Filter, Step};
+
+use super::Host;
+
+impl Host {
+    /// Removes what consumers said that they need no more.
+    pub(super) fn remove_consumed(&mut self, batch: &mut Batch, now: Now) {
+        if self.config.retention == Retention::Limits {
+            self.consumers.said.done.clear();
+            return;
+        }
+        let mut done = std::mem::take(&mut self.consumers.said.done);
+        for (_, first, last) in done.drain(..) {
+            let first = first.max(self.store.state().first_seq);
+            if first <= last {
+                self.to_remove.push_back((first, last));
+            }
+        }
+        self.consumers.said.done = done;
+        let mut removed = false;
+        'ranges: while let Some((first, last)) = self.to_remove.front().copied() {
+            for seq in first..=last {
+                match interest::acknowledged(self.config.retention, &self.consumers, &mut self.store, seq) {
+                    Step::Ready(gone) => removed |= gone,
+                    Step::Failed(_) => {}
+                    Step::Wait => {
+                        self.to_remove[0].0 = seq;
+                        break 'ranges;
+                    }
+                }
+            }
+            self.to_remove.pop_front();
+        }
+        if removed {
+            self.removed(batch, now);
+        }
+    }
+
+    /// A consumer went, or wants something else: what nobody else needs goes.
+    pub(super) fn recheck_after_change(&mut self, batch: &mut Batch, now: Now) {
+        if self.config.retention == Retention::Interest {
+            self.recheck_interest(batch, Filter::all(), now);
+        }
+    }
+
+    /// Looks for messages that nobody needs.
+    pub(super) fn recheck_interest(&mut self, batch: &mut Batch, filter: Filter, now: Now) {
+        let mut recheck = Recheck::new(filter);
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                loop {
+                    match recheck.step(&host.consumers, &mut host.store) {
+                        Step::Ready(Some(removed)) => {
+                            if removed > 0 {
+                                host.removed(batch, now);
+                            }
+                            return Step::Ready(());
+                        }
+                        Step::Ready(None) => {}
+                        Step::Wait => return Step::Wait,
+                        Step::Failed(_) => return Step::Ready(()),
+                    }
+                }
+            }),
+        );
+    }
+}

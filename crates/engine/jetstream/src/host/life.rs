@@ -1,0 +1,408 @@
+//! The life of a host: it begins, may fail and begin again, and ends by a stop or a deletion.
+
+use std::sync::Arc;
+
+use midge_broker::batch::Batch;
+use midge_broker::subscription::{Subscription, Target};
+use midge_jsapi::advisories::{Deed, ServerOutOfStorage, StreamAction};
+use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::stream_config::StreamConfig;
+use midge_stdx::clock::{Mono, Now};
+use midge_store::port::{Fault, Promise};
+use midge_store::stream::Step;
+use midge_sync::atomic::Ordering;
+
+use super::{GetDoor, Host};
+use crate::account::Phase;
+use crate::api::ApiRequest;
+use crate::api::manager::Told;
+use crate::doors::PublishDoor;
+use crate::limits::{FULL_FOR, RETRY_EVERY};
+use crate::recover::OpenedStream;
+
+/// What a host is told by others than clients.
+pub(crate) enum Order {
+    /// Use this configuration, which was checked against everything but the consumers.
+    Update(Arc<StreamConfig>, Box<ApiRequest>),
+    /// A create request for the stream as it is: answer like one.
+    Created(Box<ApiRequest>),
+    /// Delete the stream. The answer is sent by the owner of the registry.
+    Delete,
+    /// The server goes down.
+    Stop,
+    /// Say how you are, for a list.
+    Describe(crate::api::gather::Place),
+    /// The store was opened again.
+    Reopened(Box<OpenedStream>),
+    /// The store could not be opened again.
+    NotReopened,
+}
+
+/// How far a life is.
+pub(crate) enum Life {
+    /// The first turn of a new stream is to come, which answers this request.
+    Beginning(Option<Box<ApiRequest>>),
+    /// The first turn of a stream that was opened is to come.
+    Recovered(Option<Box<OpenedStream>>),
+    /// It serves.
+    Serving,
+    /// The store has failed: appends are refused, and it is opened again.
+    Failed {
+        /// What publishers are told.
+        error: ApiError,
+        /// When the next attempt is made.
+        retry_at: Mono,
+        /// The lane has ended.
+        released: bool,
+        /// For the lack of space.
+        full: bool,
+    },
+    /// Everything is being put into its files.
+    Stopping {
+        /// The index is written.
+        written: bool,
+        /// The lane is ending.
+        unregistered: bool,
+    },
+    /// Everything is being removed.
+    Deleting {
+        /// The lane is ending.
+        unregistered: bool,
+    },
+}
+
+impl Life {
+    /// Nothing is taken any more.
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self, Life::Stopping { .. } | Life::Deleting { .. })
+    }
+
+    /// The store has failed.
+    pub(super) fn is_failed(&self) -> bool {
+        matches!(self, Life::Failed { .. })
+    }
+
+    /// Why nothing can be stored, if so.
+    pub(super) fn refusal(&self) -> Option<ApiError> {
+        match self {
+            Life::Failed { error, .. } => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Mono {
+        match self {
+            Life::Failed { retry_at, .. } => *retry_at,
+            _ => Mono::NEVER,
+        }
+    }
+}
+
+impl Host {
+    /// Goes on with what begins or ends; answers whether it has ended.
+    pub(super) fn live(&mut self, batch: &mut Batch, now: Now) -> bool {
+        match std::mem::replace(&mut self.life, Life::Serving) {
+            Life::Beginning(request) => {
+                if let Some(request) = request {
+                    self.begin_serving(batch, request, now);
+                }
+                false
+            }
+            Life::Recovered(opened) => {
+                if let Some(opened) = opened {
+                    self.install(batch, *opened, now);
+                }
+                false
+            }
+            Life::Serving => {
+                if self.store.failure().is_some() {
+                    self.store_failed(batch, now);
+                }
+                false
+            }
+            failed @ Life::Failed { .. } => {
+                self.life = failed;
+                self.try_again(now);
+                false
+            }
+            Life::Stopping { written, unregistered } => self.stop_on(written, unregistered),
+            Life::Deleting { unregistered } => self.delete_on(batch, unregistered, now),
+        }
+    }
+
+    fn begin_serving(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
+        let request: Arc<ApiRequest> = Arc::from(request);
+        self.write_meta();
+        self.when_durable(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                host.open_doors();
+                host.handle.set_phase(Phase::Running);
+                host.reply_created(batch, request, true, now);
+                let name = host.handle.name.clone();
+                host.advise(batch, &StreamAction { stream: &name, deed: Deed::Create }, now);
+            }),
+        );
+        self.submit();
+        self.run_after(batch, now);
+    }
+
+    /// Has the configuration kept.
+    pub(super) fn write_meta(&mut self) {
+        if self.lane.is_none() {
+            return;
+        }
+        let files = self.meta_files();
+        self.store.replace_files(files, Promise::Durable);
+    }
+
+    /// Lets messages reach the stream.
+    pub(super) fn open_doors(&mut self) {
+        self.close_doors();
+        let inbox = &self.handle.inbox;
+        let mut open = |subject: &[u8], queue: Option<&[u8]>, target: Target| {
+            let subscription = Arc::new(Subscription::new(target, subject, queue, b"js", false));
+            if self.account.account.insert(subscription.clone()).is_ok() {
+                self.doors.push(subscription);
+            }
+        };
+        for subject in &self.config.subjects {
+            let door = PublishDoor {
+                js: self.js.clone(),
+                account: self.account.clone(),
+                stream: self.handle.name.clone(),
+                inbox: inbox.clone(),
+            };
+            open(subject.as_bytes(), None, Target::Internal(Arc::new(door)));
+        }
+        if self.config.allow_direct {
+            for tail in ["", ".>"] {
+                let subject = format!("$JS.API.DIRECT.GET.{}{tail}", self.handle.name);
+                let door = Arc::new(GetDoor(inbox.clone()));
+                open(subject.as_bytes(), Some(b"_sys_"), Target::Internal(door));
+            }
+        }
+    }
+
+    pub(super) fn close_doors(&mut self) {
+        self.account.account.remove_all(self.doors.iter());
+        self.doors.clear();
+    }
+
+    /// The store refuses: what was not durable never will be.
+    fn store_failed(&mut self, batch: &mut Batch, now: Now) {
+        let Some(error) = self.store.failure().cloned() else { return };
+        tracing::error!(
+            blame = "disk",
+            "JetStream stream '{} > {}' write error: {error}",
+            self.account.name(),
+            self.handle.name
+        );
+        let full = error.fault == Fault::Full;
+        let told = if full {
+            ApiError::from(errors::INSUFFICIENT_RESOURCES)
+        } else {
+            errors::STREAM_STORE_FAILED.because(&error)
+        };
+        self.handle.vitals.failed.store(true, Ordering::Release);
+        *self.handle.vitals.failure.lock() = error.to_string();
+        self.unsettle(batch, &told);
+        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+            disk.unregister(lane);
+        }
+        if full {
+            self.tell_full(batch, now);
+        }
+        // What can be read is served again at once; what was full is tried again later.
+        let retry_at = if full { now.mono } else { now.mono + RETRY_EVERY };
+        self.life = Life::Failed { error: told, retry_at, released: false, full };
+    }
+
+    /// Those who wait for something to become durable are told that it will not.
+    fn unsettle(&mut self, batch: &mut Batch, error: &ApiError) {
+        self.drop_tasks();
+        let mut replies = Vec::new();
+        while let Some(entry) = self.held.pop_any() {
+            replies.push(self.held.reply(&entry).to_vec());
+        }
+        self.held.tidy();
+        self.republished.clear();
+        for reply in replies {
+            self.refuse_now(batch, &reply, error);
+        }
+    }
+
+    fn try_again(&mut self, now: Now) {
+        let Life::Failed { retry_at, released, .. } = &mut self.life else { return };
+        if self.handle.inbox.released().is_some() {
+            *released = true;
+        }
+        if !*released || now.mono < *retry_at {
+            return;
+        }
+        *retry_at = Mono::NEVER;
+        crate::recover::reopen(&self.js, &self.account, &self.handle);
+    }
+
+    /// There is space again.
+    pub(super) fn space_returned(&mut self) {
+        self.full_until = None;
+        if let Life::Failed { retry_at, .. } = &mut self.life {
+            *retry_at = Mono(0);
+        }
+    }
+
+    /// Tells whoever looks after the server that its disk is full.
+    fn tell_full(&mut self, batch: &mut Batch, now: Now) {
+        let Some(system) = self.js.broker.accounts.system().cloned() else { return };
+        let (js, handle) = (self.js.clone(), self.handle.clone());
+        let event = ServerOutOfStorage {
+            server: &js.settings.server_name,
+            server_id: &js.settings.server_id,
+            stream: &handle.name,
+            cluster: "",
+        };
+        crate::advise::send_in(&js, &system, batch, &event, &mut self.ids, now);
+    }
+
+    /// The disk takes nothing any more.
+    pub(super) fn disk_is_gone(&mut self) {
+        if !self.life.is_ending() {
+            tracing::error!(blame = "disk", "the disk of stream {} is closed", self.handle.name);
+            let error = ApiError::from(errors::INSUFFICIENT_RESOURCES);
+            self.life = Life::Failed { error, retry_at: Mono::NEVER, released: false, full: false };
+        }
+    }
+
+    /// Obeys an order.
+    pub(super) fn obey(&mut self, batch: &mut Batch, order: Order, now: Now) {
+        match order {
+            Order::Update(config, request) => self.update(batch, config, request, now),
+            Order::Created(request) => self.reply_created(batch, Arc::from(request), true, now),
+            Order::Describe(place) => self.describe(batch, place, now),
+            Order::Delete => self.delete(batch, now),
+            Order::Stop => self.stop(batch, now),
+            Order::Reopened(opened) => self.adopt(batch, *opened, now),
+            Order::NotReopened => {
+                if let Life::Failed { retry_at, .. } = &mut self.life {
+                    *retry_at = now.mono + RETRY_EVERY;
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, batch: &mut Batch, now: Now) {
+        self.close_doors();
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| {
+                consumer.server_shutdown(cx);
+                consumer.checkpoint(cx);
+            });
+            let Host { consumers, store, entropy, .. } = self;
+            if let Some(consumer) = consumers.get_mut(id) {
+                consumer.write(Promise::Durable, now, entropy, store);
+            }
+        }
+        let failed = matches!(self.life, Life::Failed { .. });
+        self.life = Life::Stopping { written: failed, unregistered: false };
+    }
+
+    fn stop_on(&mut self, mut written: bool, mut unregistered: bool) -> bool {
+        if !written {
+            written = self.store.stop() != Step::Wait;
+            if written {
+                self.store.close();
+            }
+            self.submit();
+        }
+        if self.lane.is_none() {
+            return self.over();
+        }
+        let settled = self.store.is_settled() && self.submissions.is_empty();
+        if written && !unregistered && (settled || self.store.failure().is_some()) {
+            self.leave_disk();
+            unregistered = true;
+        }
+        if unregistered && self.handle.inbox.released().is_some() {
+            return self.over();
+        }
+        self.life = Life::Stopping { written, unregistered };
+        false
+    }
+
+    fn leave_disk(&mut self) {
+        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+            disk.unregister(lane);
+        }
+    }
+
+    fn delete(&mut self, batch: &mut Batch, now: Now) {
+        self.close_doors();
+        self.handle.set_phase(Phase::Deleting);
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.deleted(cx));
+            self.consumers.remove(id, &self.account);
+        }
+        self.drop_tasks();
+        let used = std::mem::take(&mut self.used);
+        self.account.usage.add(self.config.storage, -used);
+        self.js.usage.add(self.config.storage, -used);
+        self.store.delete();
+        self.life = Life::Deleting { unregistered: false };
+        self.submit();
+    }
+
+    fn delete_on(&mut self, batch: &mut Batch, mut unregistered: bool, now: Now) -> bool {
+        let _ = (batch, now);
+        if self.lane.is_none() {
+            self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
+            return self.over();
+        }
+        let settled = self.store.is_settled() && self.submissions.is_empty();
+        if !unregistered && (settled || self.store.failure().is_some()) {
+            self.leave_disk();
+            unregistered = true;
+        }
+        if unregistered && self.handle.inbox.released().is_some() {
+            self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
+            return self.over();
+        }
+        self.life = Life::Deleting { unregistered };
+        false
+    }
+
+    fn over(&mut self) -> bool {
+        self.handle.inbox.close();
+        self.js.host_ended();
+        true
+    }
+
+    /// A turn panicked.
+    pub(super) fn fence(&mut self) {
+        self.close_doors();
+        self.handle.set_offline("stopped after an internal error".to_owned());
+        self.handle.vitals.failed.store(true, Ordering::Release);
+        *self.handle.vitals.failure.lock() = "internal error".to_owned();
+        self.leave_disk();
+        self.handle.inbox.close();
+        self.js.host_ended();
+    }
+
+    /// The store is whole again, and the consumers with it.
+    fn adopt(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
+        for id in self.consumers.ids() {
+            self.consumers.remove(id, &self.account);
+        }
+        self.install(batch, opened, now);
+        let full = matches!(self.life, Life::Failed { full: true, .. });
+        self.life = Life::Serving;
+        if full {
+            self.full_until = Some(now.mono + FULL_FOR);
+            return;
+        }
+        self.handle.vitals.failed.store(false, Ordering::Release);
+        self.handle.vitals.failure.lock().clear();
+        tracing::info!("JetStream stream '{} > {}' is served again", self.account.name(), self.handle.name);
+    }
+}
