@@ -116,7 +116,7 @@ impl Stream {
         } else if message.origin.is_client() && BatchReply::is_meant(message.reply) {
             self.fast_member(store, &message, &headers, cx)
         } else {
-            self.single(store, &message, cx)
+            self.single(store, &message, headers, cx)
         };
         // The buffers that were used for storing are the newer ones.
         let used = std::mem::replace(&mut self.scratch, scratch);
@@ -129,9 +129,9 @@ impl Stream {
         &mut self,
         store: &mut Store,
         message: &Incoming<'_>,
+        headers: Headers<'_>,
         cx: &mut Cx<'_>,
     ) -> Step<Verdict> {
-        let headers = Headers::read(message.headers);
         let mut member = Member::new(message.subject, message.headers, headers, message.payload);
         member.origin = message.origin;
         let plan = match self.check(store, &member, cx, None) {

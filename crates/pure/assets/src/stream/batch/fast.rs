@@ -126,7 +126,7 @@ impl Stream {
         {
             return refused(errors::BATCH_PUBLISH_TOO_MANY_INFLIGHT.into());
         }
-        let step = self.fast_known(store, member, place, known, cx);
+        let step = self.fast_known(store, member, headers, place, cx);
         if let Some(batch) = self.fast.open.get_mut(place.id) {
             batch.deadline = cx.now.mono + std::time::Duration::from_nanos(cx.limits.batch.idle_ns);
         }
@@ -137,10 +137,11 @@ impl Stream {
         &mut self,
         store: &mut Store,
         member: &Incoming<'_>,
+        headers: &Headers<'_>,
         place: BatchReply<'_>,
-        known: bool,
         cx: &mut Cx<'_>,
     ) -> Step<Verdict> {
+        let known = self.fast.open.contains_key(place.id);
         let last = self.fast.open.get(place.id).map_or(0, |batch| batch.last);
         let ping = place.op == BatchOp::Ping;
         let expected = last + u64::from(!ping || place.seq > last);
@@ -171,7 +172,7 @@ impl Stream {
             self.fast_commit(place.id, member.reply, cx);
             return Step::Ready(Verdict::Handled);
         }
-        let verdict = ready!(self.single(store, member, cx));
+        let verdict = ready!(self.single(store, member, *headers, cx));
         if known && gap {
             self.fast_gap(place, expected, member.reply, cx);
         }

@@ -52,12 +52,10 @@ impl Schedules {
 
     /// What there is, by subject, to be kept beside the messages.
     pub fn list(&self) -> Vec<Scheduled> {
-        let scheduled = |(subject, entry): (&Box<[u8]>, &Entry)| Scheduled {
-            subject: subject.clone(),
-            next_ns: entry.next.0,
-            seq: entry.seq,
-        };
-        let mut list: Vec<Scheduled> = self.by_subject.iter().map(scheduled).collect();
+        let mut list: Vec<Scheduled> = Vec::with_capacity(self.by_subject.len());
+        for (subject, entry) in &self.by_subject {
+            list.push(Scheduled { subject: subject.clone(), next_ns: entry.next.0, seq: entry.seq });
+        }
         list.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
         list
     }

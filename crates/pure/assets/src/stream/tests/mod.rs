@@ -1,1 +1,7 @@
 //! Streams over stores in memory.
+
+mod batches;
+mod gets;
+mod harness;
+mod publishes;
+mod times;
