@@ -56,11 +56,10 @@ impl Consumer {
         let before = self.kept.state();
         let lowest = before.pending.first_key_value().map(|(seq, _)| *seq);
         let mut state = before.clone();
+        state.redelivered = state.redelivered.split_off(&first);
         if some {
             state.pending.retain(|seq, _| *seq < first || is_live(cx.store, *seq));
-            state
-                .redelivered
-                .retain(|seq, _| *seq < first || state.pending.contains_key(seq) || is_live(cx.store, *seq));
+            state.redelivered.retain(|seq, _| state.pending.contains_key(seq) || is_live(cx.store, *seq));
             match state.pending.first_key_value() {
                 None if lowest.is_some() => state.ack_floor = state.delivered,
                 // The floor moves up to the lowest that is left.
@@ -82,6 +81,7 @@ impl Consumer {
             self.redelivery.retain(|seq| pending.contains_key(&seq));
             self.tidy_overdue();
         }
+        let _ = self.count(cx);
     }
 
     /// Pauses until then, or goes on when that is past or nothing. Requests may end and heartbeats are sent meanwhile.
@@ -129,6 +129,7 @@ impl Consumer {
         self.next_delivery = 1;
         self.redelivery.clear();
         self.waiting.forget();
+        let _ = self.count(cx);
         self.last_used = self.time(cx.now);
         Step::Ready(Ok(position))
     }
@@ -160,6 +161,7 @@ impl Consumer {
             });
             self.next.filter = filter;
             self.waiting.forget();
+            let _ = self.count(cx);
         }
         if old.deliver_subject != self.config.deliver_subject {
             let replay_through = self.push.replay_through;

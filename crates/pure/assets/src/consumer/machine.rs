@@ -211,6 +211,8 @@ impl Consumer {
         }
         self.push.replay_through = cx.store.state().last_seq;
         self.push.inactive_since = time;
+        // Where nothing has to be loaded, the number is known from the beginning.
+        let _ = self.count(cx);
         self.interest_changed(cx);
     }
 

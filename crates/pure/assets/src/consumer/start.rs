@@ -76,7 +76,8 @@ impl StartQuery {
                     query.get_or_insert_with(|| (LastQuery::new(self.filter.clone(), visible, 0), visible));
                 match store.last_seqs(query) {
                     Step::Ready(seqs) => {
-                        (start.seq, start.resume) = (*resume + 1, *resume);
+                        // Without any, nothing up to here matches.
+                        (start.seq, start.resume) = (*resume, *resume);
                         start.seq = seqs.first().copied().unwrap_or(start.seq);
                         start.skip = seqs;
                     }

@@ -41,12 +41,16 @@ impl Consumer {
         }
     }
 
+    /// Counts the messages that wait for delivery, if their number is not known: call it before telling it, where it may wait for a block. Nothing
+    /// is delivered before.
+    pub fn count(&mut self, cx: &mut Cx<'_>) -> Step<()> {
+        self.waiting.step(&self.next.filter, self.next.from, cx.stream.visible, cx.store)
+    }
+
     fn deliver(&mut self, cx: &mut Cx<'_>, budget: usize, progress: &mut Progress) -> Step<()> {
-        if !self.waiting.is_known() {
-            let counted = self.waiting.step(&self.next.filter, self.next.from, cx.stream.visible, cx.store);
-            if !matches!(counted, Step::Ready(())) {
-                return counted;
-            }
+        let counted = self.count(cx);
+        if !matches!(counted, Step::Ready(())) {
+            return counted;
         }
         if self.is_paused(cx.now) {
             return Step::Ready(());
@@ -68,6 +72,7 @@ impl Consumer {
     pub(super) fn choose(&mut self, cx: &mut Cx<'_>) -> Step<Chosen> {
         while let Some(seq) = self.redelivery.first() {
             if !self.kept.state().pending.contains_key(&seq) {
+                debug_assert!(false, "{seq} is queued and not pending");
                 self.redelivery.remove(seq);
                 continue;
             }

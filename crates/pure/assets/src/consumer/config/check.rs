@@ -26,8 +26,15 @@ fn refuse_if(refused: bool, code: Code) -> Result<(), ApiError> {
 /// The first rule that it breaks, with the Go server's number and text.
 pub fn check(mut config: ConsumerConfig, cx: &CheckCx<'_>) -> Result<ConsumerConfig, ApiError> {
     refuse_if(config.num_replicas > 1 && !cx.clustered, errors::STREAM_REPLICAS_NOT_SUPPORTED)?;
-    refuse_if(config.durable_name.len() > MAX_NAME_LEN, errors::CONSUMER_NAME_TOO_LONG)
-        .map_err(|_| errors::CONSUMER_NAME_TOO_LONG.with(&[("{max}", &MAX_NAME_LEN.to_string())]))?;
+    let parts_paths = |name: &str| name.contains(['/', '\\']);
+    refuse_if(
+        parts_paths(&config.name) || parts_paths(&config.durable_name),
+        errors::CONSUMER_NAME_CONTAINS_PATH_SEPARATORS,
+    )?;
+    if config.durable_name.len() > MAX_NAME_LEN {
+        let max = MAX_NAME_LEN.to_string();
+        return Err(errors::CONSUMER_NAME_TOO_LONG.with(&[("{max}", &max)]));
+    }
     defaults::fill(&mut config, cx)?;
     check_names(&config, cx)?;
     check_waits(&config)?;
@@ -74,7 +81,7 @@ pub fn check(mut config: ConsumerConfig, cx: &CheckCx<'_>) -> Result<ConsumerCon
 }
 
 fn check_names(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {
-    let is_bad = |name: &str| name.contains(['.', '*', '>', '\\', '/']);
+    let is_bad = |name: &str| name.contains(|c: char| ".*>".contains(c) || c.is_ascii_whitespace());
     let bad = |what: &str| {
         let text = format!("consumer {what} can not contain '.', '*', '>', '\\', '/'");
         Err(errors::STREAM_INVALID_CONFIG.because(text))
@@ -248,6 +255,10 @@ fn check_priorities(config: &ConsumerConfig) -> Result<(), ApiError> {
 fn check_work_queue(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {
     let acks = matches!(config.ack_policy, AckPolicy::Explicit | AckPolicy::FlowControl);
     refuse_if(!acks, errors::CONSUMER_WORK_QUEUE_REQUIRES_EXPLICIT_ACK)?;
+    refuse_if(
+        config.deliver_policy != DeliverPolicy::All,
+        errors::CONSUMER_WORK_QUEUE_CONSUMER_NOT_DELIVER_ALL,
+    )?;
     let mut others = cx.others.iter().filter(|(name, _)| *name != cx.name).peekable();
     if others.peek().is_some() {
         let own = filters(config);
@@ -261,10 +272,7 @@ fn check_work_queue(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), Api
         });
         refuse_if(collides, errors::CONSUMER_WORK_QUEUE_CONSUMER_NOT_UNIQUE)?;
     }
-    refuse_if(
-        config.deliver_policy != DeliverPolicy::All,
-        errors::CONSUMER_WORK_QUEUE_CONSUMER_NOT_DELIVER_ALL,
-    )
+    Ok(())
 }
 
 fn check_number(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {

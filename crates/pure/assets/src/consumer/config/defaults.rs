@@ -78,7 +78,7 @@ fn fill_acks(config: &mut ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiErr
         if waits && cx.pedantic && config.ack_wait_ns != first {
             return Err(PEDANTIC.because("first backoff value has to equal batch AckWait"));
         }
-        if config.ack_wait_ns >= 0 && waits {
+        if config.ack_wait_ns >= 0 && first >= 0 && waits {
             config.ack_wait_ns = first;
         }
     } else if waits && config.ack_wait_ns == 0 {

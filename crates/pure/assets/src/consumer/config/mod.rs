@@ -66,7 +66,8 @@ pub fn sample_percent(text: &str) -> Result<u64, String> {
     }
     let digits = text.strip_suffix('%').unwrap_or(text);
     match digits.parse::<i64>() {
-        Ok(percent) => Ok(u64::try_from(percent).unwrap_or(0)),
+        // A negative number parses, and the text of the error that there is not is what the Go server tells.
+        Ok(percent) => u64::try_from(percent).map_err(|_| "<nil>".to_owned()),
         Err(error) => {
             use std::num::IntErrorKind::{NegOverflow, PosOverflow};
             let range = matches!(error.kind(), NegOverflow | PosOverflow);
