@@ -198,6 +198,10 @@ impl Store {
         block: usize,
         encode: impl FnOnce(&mut Vec<u8>, &RecordKey) -> Result<Written, Refused>,
     ) -> Result<u32, StoreError> {
+        // Not after it was written: it is submitted with the sequences that are counted by then, its own among them.
+        if self.tail.len() >= TAIL_LEN {
+            self.seal();
+        }
         let state = &mut self.blocks[block];
         if self.tail.is_empty() {
             self.tail_at = state.raw_len;
@@ -209,9 +213,6 @@ impl Store {
         let at = state.raw_len;
         state.raw_len += written.len;
         state.checksum = written.checksum;
-        if self.tail.len() >= TAIL_LEN {
-            self.seal();
-        }
         Ok(at)
     }
 

@@ -489,3 +489,16 @@ fn an_encrypted_store_stays_encrypted_when_it_is_as_new() {
     };
     assert_eq!((loaded.subject(), loaded.payload()), (&b"a"[..], &b"plain words"[..]));
 }
+
+#[test]
+fn a_long_message_is_durable_when_its_own_write_is_complete() {
+    let mut rig = Rig::files(Config::new("S", Medium::File), 1);
+    let now = |ms: u64| Now { mono: Mono(ms), wall: Wall(ms as i64) };
+    for (round, len) in [10usize, 100_000, 70_000, 1 << 20].into_iter().enumerate() {
+        let payload = vec![b'x'; len];
+        let message = NewMessage { subject: b"s", payload: &payload, ..NewMessage::default() };
+        let seq = rig.store.append(now(round as u64), &message).unwrap();
+        rig.settle(Mono(round as u64));
+        assert_eq!(rig.store.durable(), seq, "{len} bytes");
+    }
+}
