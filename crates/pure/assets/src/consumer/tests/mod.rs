@@ -6,6 +6,7 @@ mod model;
 mod pulls;
 mod pushes;
 mod starts;
+mod waits;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ use midge_store::stream::{Config, Medium, NewMessage, Step, Store};
 
 use super::config::{self, CheckCx};
 use super::outlet::{AckOf, Cx, Delivery, Event, Outlet, StreamFacts};
-use super::{Consumer, Identity, StartQuery};
+use super::{Consumer, Identity, Start, StartQuery};
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
@@ -217,6 +218,12 @@ impl Rig {
         let visible = self.visible();
         let start = query.step(&mut self.store, visible).ready().expect("everything is in memory");
         let kept = ConsumerStore::new("C".into(), Keeping::Memory, None, KeptPolicy::Explicit, 0);
+        self.begin(config, kept, start);
+    }
+
+    /// A new consumer.
+    fn begin(&mut self, config: ConsumerConfig, kept: ConsumerStore, start: Start) {
+        let visible = self.visible();
         let facts = StreamFacts {
             config: &self.stream,
             visible,

@@ -3,7 +3,6 @@
 use midge_jsapi::consumer_config::{ConsumerConfig, DeliverPolicy};
 
 use super::*;
-use crate::consumer::Start;
 
 fn start(rig: &mut Rig, config: &ConsumerConfig) -> Start {
     let visible = rig.visible();

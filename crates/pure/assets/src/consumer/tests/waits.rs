@@ -1,0 +1,290 @@
+//! Blocks that are not in memory: everything answers that it waits, and goes on as if nothing had been.
+
+use std::collections::BTreeMap;
+
+use midge_jsapi::consumer_config::{ConsumerConfig, DeliverPolicy};
+
+use midge_store::port::{
+    Completion, DiskError, Entry, Fault, Files, Handle, Lane, Mode, Name, Op, Outcome, Submission,
+};
+use midge_store::stream::{Filter, PurgeQuery};
+
+use super::*;
+
+/// The files of blocks, by number.
+#[derive(Default)]
+struct Blocks(BTreeMap<u32, Vec<u8>>);
+
+type Answer<T> = Result<T, DiskError>;
+
+fn refused<T>(path: &str) -> Answer<T> {
+    Err(DiskError { fault: Fault::Absent, call: "test", path: path.to_owned(), text: "absent".to_owned() })
+}
+
+impl Files for Blocks {
+    fn open(&self, path: &str, _: Mode) -> Answer<Handle> {
+        let name = path.rsplit('/').next().and_then(|name| name.strip_suffix(".blk"));
+        match name.and_then(|name| name.parse().ok()).filter(|index| self.0.contains_key(index)) {
+            Some(index) => Ok(Handle(index)),
+            None => refused(path),
+        }
+    }
+    fn close(&self, _: Handle) {}
+    fn read_at(&self, file: Handle, offset: u64, into: &mut [u8]) -> Answer<usize> {
+        let rest = self.0[&file.0].get(offset as usize..).unwrap_or_default();
+        let len = rest.len().min(into.len());
+        into[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+    fn len(&self, file: Handle) -> Answer<u64> {
+        Ok(self.0[&file.0].len() as u64)
+    }
+    fn write_at(&self, _: Handle, _: u64, _: &[u8]) -> Answer<()> {
+        refused("write_at")
+    }
+    fn set_len(&self, _: Handle, _: u64) -> Answer<()> {
+        refused("set_len")
+    }
+    fn allocate(&self, _: Handle, _: u64) -> Answer<()> {
+        refused("allocate")
+    }
+    fn sync(&self, _: Handle) -> Answer<()> {
+        refused("sync")
+    }
+    fn sync_folder(&self, path: &str) -> Answer<()> {
+        refused(path)
+    }
+    fn list(&self, path: &str) -> Answer<Vec<Entry>> {
+        refused(path)
+    }
+    fn create_folder(&self, path: &str) -> Answer<()> {
+        refused(path)
+    }
+    fn rename(&self, path: &str, _: &str) -> Answer<()> {
+        refused(path)
+    }
+    fn remove(&self, path: &str) -> Answer<()> {
+        refused(path)
+    }
+    fn remove_folder(&self, path: &str) -> Answer<()> {
+        refused(path)
+    }
+    fn free(&self) -> Answer<u64> {
+        Ok(u64::MAX)
+    }
+}
+
+/// A disk that does one thing after the other, and counts what consumers had kept.
+#[derive(Default)]
+struct Disk {
+    blocks: Blocks,
+    deltas: usize,
+    loads: usize,
+}
+
+impl Disk {
+    /// Does everything that the store asked for.
+    fn run(&mut self, store: &mut Store, now: Mono) {
+        loop {
+            let mut batch: Vec<Submission> = Vec::new();
+            store.take_submissions(&mut batch);
+            if batch.is_empty() {
+                return;
+            }
+            for Submission { lane, ticket, op } in batch {
+                let outcome = match op {
+                    Op::Write { block, offset, bytes, .. } => {
+                        let file = self.blocks.0.entry(block).or_default();
+                        file.resize(file.len().max(offset as usize + bytes.len()), 0);
+                        file[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+                        Outcome::Done
+                    }
+                    Op::Replace { files, .. } => {
+                        for (name, bytes) in files {
+                            if let Name::Block(index) = name {
+                                self.blocks.0.insert(index, bytes.to_vec());
+                            }
+                        }
+                        Outcome::Done
+                    }
+                    Op::Work(work) => {
+                        self.loads += 1;
+                        Outcome::Worked(work.run(&self.blocks, "folder"))
+                    }
+                    Op::Delta { .. } => {
+                        self.deltas += 1;
+                        Outcome::Done
+                    }
+                    _ => Outcome::Done,
+                };
+                store.complete(Completion { lane, ticket, outcome }, now);
+            }
+        }
+    }
+}
+
+/// A rig whose stream is in files, with messages of many blocks.
+fn rig(messages: u64, disk: &mut Disk) -> Rig {
+    let mut rig = Rig::empty(stream_config());
+    let mut config = Config::new("S", Medium::File);
+    config.block_len = 2000;
+    rig.store = Store::create(config, Lane(1), None, None, Box::new(Seeded::new(1)));
+    for n in 1..=messages {
+        rig.publish(["s.a", "s.b", "s.c"][(n % 3) as usize], &"x".repeat(150));
+        if n % 20 == 0 {
+            disk.run(&mut rig.store, rig.now.mono);
+        }
+    }
+    disk.run(&mut rig.store, rig.now.mono);
+    rig
+}
+
+/// Everything is out of memory.
+fn forget(rig: &mut Rig) {
+    rig.now.mono = Mono(rig.now.mono.0 + S);
+    rig.now.wall = Wall(rig.now.wall.0 + S as i64);
+    rig.store.evict(rig.now.mono);
+}
+
+/// Turns until nothing is waited for; forgets blocks between, as seldom as lets it go on.
+fn turn(rig: &mut Rig, disk: &mut Disk) -> usize {
+    let mut waits = 0;
+    loop {
+        let visible = rig.store.durable();
+        while rig.told < visible {
+            rig.told += 1;
+            let seq = rig.told;
+            let subject = ["s.a", "s.b", "s.c"][(seq % 3) as usize];
+            rig.consumer.as_mut().unwrap().stored(seq, subject.as_bytes());
+        }
+        match with!(rig, |consumer, cx| consumer.turn(cx, 7)) {
+            Step::Ready(progress) if progress.more => {}
+            Step::Ready(_) => return waits,
+            Step::Wait => {
+                waits += 1;
+                forget(rig);
+                disk.run(&mut rig.store, rig.now.mono);
+            }
+            Step::Failed(error) => panic!("{error}"),
+        }
+        assert!(waits < 10_000);
+    }
+}
+
+fn create(rig: &mut Rig, disk: &mut Disk, config: ConsumerConfig) {
+    let config = config::check(config, &check_cx(&rig.stream)).unwrap();
+    let mut query = StartQuery::new(&config, -1);
+    let start = loop {
+        forget(rig);
+        disk.run(&mut rig.store, rig.now.mono);
+        let visible = rig.store.durable();
+        if let Some(start) = query.step(&mut rig.store, visible).ready() {
+            break start;
+        }
+    };
+    let kept = ConsumerStore::new("C".into(), Keeping::File, None, KeptPolicy::Explicit, 0);
+    rig.visible = Some(rig.store.durable());
+    rig.begin(config, kept, start);
+}
+
+#[test]
+fn delivery_goes_on_when_blocks_come() {
+    for filter in ["", "s.b", "s.*"] {
+        let mut disk = Disk::default();
+        let mut rig = rig(90, &mut disk);
+        let config = ConsumerConfig { filter_subject: filter.to_owned(), ..pull_config() };
+        create(&mut rig, &mut disk, config);
+        forget(&mut rig);
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"100", b"", b"a"));
+        let waits = turn(&mut rig, &mut disk);
+        assert!(waits > 5, "blocks were waited for: {waits}");
+        let expected: Vec<String> =
+            (1..=90).filter(|n| filter != "s.b" || n % 3 == 1).map(|n| format!("a: {n}")).collect();
+        assert_eq!(rig.messages(), expected, "filter {filter:?}");
+        assert_eq!(rig.info().num_pending, 0);
+        assert!(disk.deltas > 0 && disk.deltas < expected.len(), "deliveries are kept by the turn");
+    }
+}
+
+#[test]
+fn redeliveries_and_counts_wait_as_well() {
+    let mut disk = Disk::default();
+    let mut rig = rig(60, &mut disk);
+    create(&mut rig, &mut disk, pull_config());
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"60", b"", b"a"));
+    turn(&mut rig, &mut disk);
+    let replies = rig.replies();
+    assert_eq!(replies.len(), 60);
+    for reply in [&replies[40], &replies[3], &replies[20]] {
+        let of = ack_of(reply);
+        with!(&mut rig, |consumer, cx| consumer.ack(cx, &of, b"-NAK", b""));
+    }
+    forget(&mut rig);
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"3", b"", b"a"));
+    assert!(turn(&mut rig, &mut disk) > 0);
+    assert_eq!(rig.messages(), ["a: 41", "a: 4", "a: 21"]);
+    // A change of filters counts anew, from the middle of the stream.
+    let filtered = ConsumerConfig { filter_subject: "s.b".to_owned(), ..pull_config() };
+    let mut other = self::rig(60, &mut disk);
+    create(&mut other, &mut disk, pull_config());
+    with!(&mut other, |consumer, cx| consumer.pull(cx, b"20", b"", b"a"));
+    turn(&mut other, &mut disk);
+    forget(&mut other);
+    let config = config::check(filtered, &check_cx(&other.stream)).unwrap();
+    with!(&mut other, |consumer, cx| consumer.update(cx, config));
+    turn(&mut other, &mut disk);
+    assert_eq!(other.info().num_pending, (21..=60).filter(|n| n % 3 == 1).count() as u64);
+}
+
+#[test]
+fn last_ones_are_found_in_blocks_that_are_not_there() {
+    let mut disk = Disk::default();
+    let mut rig = rig(61, &mut disk);
+    let config = ConsumerConfig {
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        filter_subject: "s.*".to_owned(),
+        ..pull_config()
+    };
+    create(&mut rig, &mut disk, config);
+    let mut query = PurgeQuery::new(Filter::one(b"s.a"), 0, 0);
+    while rig.store.purge_matching(&mut query).ready().is_none() {
+        disk.run(&mut rig.store, rig.now.mono);
+    }
+    with!(&mut rig, |consumer, cx| consumer.purged(cx, true));
+    forget(&mut rig);
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"9", b"", b"a"));
+    turn(&mut rig, &mut disk);
+    assert_eq!(rig.messages(), ["a: 59", "a: 61"]);
+}
+
+#[test]
+fn what_is_acknowledged_with_a_reply_is_durable_and_the_rest_follows() {
+    let mut disk = Disk::default();
+    let mut rig = rig(10, &mut disk);
+    create(&mut rig, &mut disk, pull_config());
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"10", b"", b"a"));
+    turn(&mut rig, &mut disk);
+    disk.run(&mut rig.store, rig.now.mono);
+    let promises = |rig: &mut Rig| {
+        let mut batch = Vec::new();
+        rig.store.take_submissions(&mut batch);
+        let mut promises = Vec::new();
+        for Submission { lane, ticket, op } in batch {
+            if let Op::Delta { promise, .. } = op {
+                promises.push(promise);
+            }
+            rig.store.complete(Completion { lane, ticket, outcome: Outcome::Done }, rig.now.mono);
+        }
+        promises
+    };
+    use midge_store::port::Promise::{Cached, Durable};
+    let of = |seq| AckOf { stream_seq: seq, consumer_seq: seq, deliveries: 1 };
+    with!(&mut rig, |consumer, cx| consumer.ack(cx, &of(1), b"", b""));
+    assert_eq!(promises(&mut rig), [Cached]);
+    with!(&mut rig, |consumer, cx| consumer.ack(cx, &of(2), b"", b"r"));
+    assert_eq!(promises(&mut rig), [Durable]);
+    with!(&mut rig, |consumer, cx| consumer.ack(cx, &of(1), b"", b"r"));
+    assert_eq!(promises(&mut rig), [Durable], "the plain one of before becomes durable with this one");
+    with!(&mut rig, |consumer, cx| consumer.ack(cx, &of(3), b"-NAK", b"r"));
+    assert_eq!(promises(&mut rig), [], "a refusal is forgotten by a restart");
+}
