@@ -1,8 +1,18 @@
 //! Streams that are fed by others.
 //!
+//! - [`link`]: one stream that feeds another: asking, following, asking again;
+//! - [`request`]: the consumer that is asked for;
+//! - [`apply`]: what comes, stored;
 //! - [`header`]: where a message came from.
 
+pub mod apply;
 pub mod header;
+pub mod link;
+pub mod request;
+
+pub use apply::{Delivered, Origins, Renaming};
+pub use link::{Action, Link, Taken, first_start};
+pub use request::{Owner, Role, Start};
 
 use midge_jsapi::stream_config::StreamSource;
 use midge_jsapi::subjects::hash8;
@@ -27,3 +37,6 @@ pub fn index_name(source: &StreamSource) -> String {
     };
     format!("{name} {filters} {destinations}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,6 @@
 
 mod batches;
 mod gets;
-mod harness;
+pub(super) mod harness;
 mod publishes;
 mod times;
