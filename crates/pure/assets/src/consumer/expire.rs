@@ -3,6 +3,7 @@
 use midge_jsapi::consumer_config::PriorityPolicy;
 use midge_stdx::clock::{Mono, Now};
 
+use super::alarms::Alarms;
 use super::machine::Consumer;
 use super::outlet::{Cx, Event};
 use super::status;
@@ -54,7 +55,20 @@ impl Consumer {
         if pinned && self.pin.as_ref().is_some_and(|pin| pin.ends_at <= time) {
             self.drop_pin(cx, "timeout");
         }
-        self.unused_at().is_some_and(|at| at <= time)
+        self.is_unused(cx, time)
+    }
+
+    fn is_unused(&mut self, cx: &mut Cx<'_>, time: i64) -> bool {
+        if self.unused_at().is_none_or(|at| at > time) {
+            return false;
+        }
+        if self.requests.len() > 0 {
+            // Somebody waits, if those who asked without a limit of time are still there.
+            self.sweep(cx);
+            self.last_used = time;
+            return false;
+        }
+        true
     }
 
     fn expire_requests(&mut self, cx: &mut Cx<'_>, time: i64) {
@@ -78,15 +92,13 @@ impl Consumer {
 
     fn expire_acks(&mut self, cx: &mut Cx<'_>, time: i64) {
         let mut due = Vec::new();
-        while due.len() < OVERDUE_BATCH {
-            let mut overdue = std::mem::replace(&mut self.redelivery.overdue, super::alarms::Alarms::new());
-            let popped = overdue.pop_due(time, |seq| self.overdue_at(seq));
-            self.redelivery.overdue = overdue;
-            match popped {
-                Some(seq) => due.push(seq),
-                None => break,
-            }
+        let mut overdue = std::mem::replace(&mut self.redelivery.overdue, Alarms::new());
+        while due.len() < OVERDUE_BATCH
+            && let Some(seq) = overdue.pop_due(time, |seq| self.overdue_at(seq))
+        {
+            due.push(seq);
         }
+        self.redelivery.overdue = overdue;
         // A message may have several deadlines, of which only the last counts; those that are due together go in their order in the stream.
         due.sort_unstable();
         due.dedup();
@@ -95,7 +107,7 @@ impl Consumer {
         }
     }
 
-    /// When it counts as unused, if nothing happens until then.
+    /// When it counts as unused, if nothing happens until then and nobody waits.
     fn unused_at(&self) -> Option<i64> {
         let threshold = self.config.inactive_threshold_ns;
         if threshold <= 0 {
@@ -103,9 +115,6 @@ impl Consumer {
         }
         if self.rules.push {
             return (!self.push.active).then(|| self.push.inactive_since.saturating_add(threshold));
-        }
-        if self.requests.len() > 0 {
-            return None;
         }
         let unacked = if self.unacked() > 0 { self.longest_wait_ns() } else { 0 };
         Some(self.last_used.saturating_add(threshold).saturating_add(unacked).saturating_add(self.jitter_ns))

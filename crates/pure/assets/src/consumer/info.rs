@@ -1,6 +1,5 @@
 //! What is told about a consumer.
 
-use midge_jsapi::consumer_config::ConsumerConfig;
 use midge_jsapi::info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
 use midge_stdx::clock::Now;
 
@@ -24,7 +23,7 @@ impl Consumer {
             stream_name: self.identity.stream.to_string(),
             name: self.identity.name.to_string(),
             created: self.identity.created,
-            config: Some(self.told_config()),
+            config: Some(self.config.clone()),
             delivered: sequences(delivered.consumer_seq, delivered.stream_seq, self.last_delivered),
             ack_floor: sequences(floor.consumer_seq, floor.stream_seq, self.last_acked),
             num_ack_pending: state.pending.len() as i64,
@@ -48,9 +47,5 @@ impl Consumer {
                 })
                 .collect(),
         }
-    }
-
-    fn told_config(&self) -> ConsumerConfig {
-        self.config.clone()
     }
 }

@@ -12,7 +12,6 @@ use super::config;
 use super::machine::{Consumer, drop_below};
 use super::outlet::{Cx, Event};
 use super::pending::is_live;
-use super::pull::API_LEVEL;
 use super::push::Push;
 
 impl Consumer {
@@ -176,6 +175,10 @@ impl Consumer {
         {
             self.interest_changed(cx);
         }
+        if old.max_deliver != self.config.max_deliver {
+            // Some of those that are due may have been delivered often enough now.
+            self.redelivery.queued().into_iter().for_each(|seq| self.again(cx, seq));
+        }
         if old.ack_wait_ns != self.config.ack_wait_ns || old.backoff_ns != self.config.backoff_ns {
             self.rebuild_overdue();
         }
@@ -210,7 +213,4 @@ impl Consumer {
         self.keep(cx.store);
         self.end_all(cx, "409 Consumer Deleted", false);
     }
-
-    /// The level of the API that a consumer needs at most, which is the one that is spoken here.
-    pub const API_LEVEL: u64 = API_LEVEL;
 }

@@ -2,17 +2,15 @@
 
 use midge_jsapi::consumer_config::PriorityPolicy;
 use midge_jsapi::requests::{PullRequest, parse_pull};
+use midge_jsapi::{headers, levels};
 use midge_stdx::gotime;
-use midge_wire::headers;
+use midge_wire::headers::find;
 
 use super::machine::Consumer;
 use super::outlet::Cx;
 use super::pins::{PINNED, STAND_BY};
 use super::requests::{LAST_LEVEL, Slot};
 use super::status;
-
-/// The level of the API that is spoken here.
-pub const API_LEVEL: u64 = 5;
 
 /// How long a request without interest is kept where interest may come from afar.
 const GRACE_NS: i64 = 2_000_000_000;
@@ -41,7 +39,7 @@ impl Consumer {
         if self.rules.push {
             return self.answer(cx, inbox, "409 Consumer is push based");
         }
-        if !header.is_empty() && !level_is_known(header) {
+        if find(header, headers::REQUIRED_API_LEVEL).is_some_and(|level| !levels::is_served(level)) {
             return self.answer(cx, inbox, "412 Required Api Level");
         }
         self.last_used = self.time(cx.now);
@@ -244,11 +242,4 @@ impl Consumer {
         }
         true
     }
-}
-
-/// Whether the level that a request asks for is one that is spoken here.
-fn level_is_known(header: &[u8]) -> bool {
-    let Some(level) = headers::find(header, b"Nats-Required-Api-Level") else { return true };
-    let level = std::str::from_utf8(level).ok().and_then(|text| text.trim().parse::<i64>().ok());
-    level.is_some_and(|level| level <= API_LEVEL as i64)
 }

@@ -1,14 +1,15 @@
 //! Delivery to a subject: interest, flow control, rate limit, replay at the original pace, heartbeats.
 
 use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig, ReplayPolicy};
+use midge_jsapi::headers;
 use midge_store::port::Promise;
 use midge_store::stream::{Message, Step};
-use midge_wire::headers;
+use midge_wire::headers::find;
 
 use super::machine::Consumer;
 use super::outlet::Cx;
 use super::status;
-use super::turn::Chosen;
+use super::turn::{Chosen, RETRY_NS};
 
 /// Bytes that may be out when flow control begins, and at most.
 const WINDOW_START: u64 = 2 << 20;
@@ -95,6 +96,7 @@ impl Consumer {
         if active {
             // Who listens now knows nothing of questions that were asked before.
             self.push.last_sent = time;
+            self.push.not_before = None;
             self.push.flow = self.config.flow_control.then(Flow::new);
         } else {
             self.push.inactive_since = time;
@@ -151,7 +153,8 @@ impl Consumer {
         };
         let to = self.config.deliver_subject.as_bytes();
         if !cx.out.deliver(&self.delivery(to, self.deliver_group(), message, own_header)) {
-            self.set_active(cx, false);
+            self.push.not_before = Some(time.saturating_add(RETRY_NS));
+            self.interest_changed(cx);
             return false;
         }
         self.push.paid_at = paid_at;
@@ -225,11 +228,10 @@ impl Consumer {
             return;
         }
         let number = |name: &[u8]| {
-            headers::find(header, name)
-                .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok())
+            find(header, name).and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok())
         };
         // Both, or it is no acknowledgement.
-        if let (Some(_), Some(seq)) = (number(b"Nats-Last-Consumer"), number(b"Nats-Last-Stream")) {
+        if let (Some(_), Some(seq)) = (number(headers::LAST_CONSUMER), number(headers::LAST_STREAM)) {
             self.keep(cx.store);
             self.ack_through(cx, seq, Promise::Cached);
         }
@@ -247,7 +249,7 @@ impl Consumer {
         let (delivery, seq) = self.last_seen();
         status::heartbeat(&mut self.header, delivery, seq, stalled);
         if !cx.out.status(self.config.deliver_subject.as_bytes(), b"", &self.header) {
-            self.set_active(cx, false);
+            self.interest_changed(cx);
         } else if self.rules.ack == AckPolicy::FlowControl && self.unacked() > 0 {
             self.ask(cx);
         }

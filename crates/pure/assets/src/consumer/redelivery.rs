@@ -68,6 +68,11 @@ impl Redelivery {
         });
     }
 
+    /// All of them, in order.
+    pub(super) fn queued(&self) -> Vec<u64> {
+        self.queue.values().copied().collect()
+    }
+
     /// Whether a message is in the queue.
     pub(super) fn contains(&self, seq: u64) -> bool {
         self.places.contains_key(&seq)

@@ -1,5 +1,7 @@
 //! Header blocks: statuses, heartbeats, and what is added to stored headers.
 
+use midge_jsapi::headers;
+
 /// Appends a number.
 #[inline]
 pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
@@ -14,11 +16,11 @@ pub(super) fn plain(out: &mut Vec<u8>, status: &str) {
     out.extend_from_slice(b"\r\n\r\n");
 }
 
-fn with_numbers(out: &mut Vec<u8>, status: &str, headers: [(&str, u64); 2]) {
+fn with_numbers(out: &mut Vec<u8>, status: &str, numbers: [(&[u8], u64); 2]) {
     plain(out, status);
     out.truncate(out.len() - 2);
-    for (name, number) in headers {
-        out.extend_from_slice(name.as_bytes());
+    for (name, number) in numbers {
+        out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         push_number(out, number);
         out.extend_from_slice(b"\r\n");
@@ -28,15 +30,15 @@ fn with_numbers(out: &mut Vec<u8>, status: &str, headers: [(&str, u64); 2]) {
 
 /// A status of a pull request that ends, with what it still wanted.
 pub(super) fn ended(out: &mut Vec<u8>, status: &str, batch: u64, bytes: u64) {
-    with_numbers(out, status, [("Nats-Pending-Messages", batch), ("Nats-Pending-Bytes", bytes)]);
+    with_numbers(out, status, [(headers::PENDING_MESSAGES, batch), (headers::PENDING_BYTES, bytes)]);
 }
 
 /// An idle heartbeat, with the last delivery and the message that was looked at last.
 pub(super) fn heartbeat(out: &mut Vec<u8>, consumer_seq: u64, stream_seq: u64, stalled: &[u8]) {
-    let headers = [("Nats-Last-Consumer", consumer_seq), ("Nats-Last-Stream", stream_seq)];
-    with_numbers(out, "100 Idle Heartbeat", headers);
+    let numbers = [(headers::LAST_CONSUMER, consumer_seq), (headers::LAST_STREAM, stream_seq)];
+    with_numbers(out, "100 Idle Heartbeat", numbers);
     if !stalled.is_empty() {
-        add_header(out, b"Nats-Consumer-Stalled", stalled);
+        add_header(out, headers::CONSUMER_STALLED, stalled);
     }
 }
 

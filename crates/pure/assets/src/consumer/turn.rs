@@ -1,6 +1,7 @@
 //! Delivering as far as it goes.
 
 use midge_jsapi::consumer_config::{AckPolicy, PriorityPolicy};
+use midge_jsapi::headers;
 use midge_store::consumer::delta::Delta;
 use midge_store::format::consumer_state::SequencePair;
 use midge_store::port::Promise;
@@ -14,7 +15,7 @@ use super::requests::Slot;
 use super::status;
 
 /// How long delivery rests when somebody is there and takes nothing.
-const RETRY_NS: i64 = 100_000_000;
+pub(super) const RETRY_NS: i64 = 100_000_000;
 
 /// What comes next.
 pub(super) enum Chosen {
@@ -181,10 +182,10 @@ impl Consumer {
         if self.config.headers_only {
             let mut digits = itoa::Buffer::new();
             let len = digits.format(message.payload().len()).as_bytes();
-            status::add_header(&mut self.header, b"Nats-Msg-Size", len);
+            status::add_header(&mut self.header, headers::MSG_SIZE, len);
         }
         if let Some(pin) = pin {
-            status::add_header(&mut self.header, b"Nats-Pin-Id", &pin.id);
+            status::add_header(&mut self.header, headers::PIN_ID, &pin.id);
         }
         true
     }

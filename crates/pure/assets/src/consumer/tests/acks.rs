@@ -174,6 +174,18 @@ fn what_was_delivered_often_enough_is_given_up_without_waiting_for_anybody() {
 }
 
 #[test]
+fn a_lower_limit_gives_up_what_is_queued() {
+    let (mut rig, replies) = delivered(2, pull_config());
+    rig.ack(&replies[0], "-NAK", "");
+    let config = rig.consumer.as_ref().unwrap().config().clone();
+    rig.take();
+    let config = ConsumerConfig { max_deliver: 1, ..config };
+    with!(&mut rig, |consumer, cx| consumer.update(cx, config));
+    assert_eq!(rig.events(), ["MaxDeliver { stream_seq: 1, deliveries: 1 }"]);
+    assert_eq!(rig.info().num_ack_pending, 1);
+}
+
+#[test]
 fn terminated_ones_do_not_come_again() {
     let config = ConsumerConfig { ack_wait_ns: S as i64, ..pull_config() };
     let (mut rig, replies) = delivered(1, config);

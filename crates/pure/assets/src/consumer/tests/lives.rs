@@ -87,6 +87,13 @@ fn unused_ones_are_to_be_deleted() {
     with!(&mut rig, |consumer, cx| consumer.interest_changed(cx));
     assert!(!rig.pass(4999 * MS));
     assert!(rig.pass(MS));
+    // A request without a limit of time counts while somebody listens for its answer.
+    let config = ConsumerConfig { inactive_threshold_ns: 5 * S as i64, ..pull_config() };
+    let mut rig = Rig::new(0, config);
+    rig.pull("1", "a");
+    assert!(!rig.pass(100 * S));
+    rig.out.deaf.insert("a".to_owned());
+    assert!(rig.pass(13 * S));
     let mut durable = Rig::new(1, pull_config());
     assert!(!durable.pass(10_000 * S));
 }

@@ -28,6 +28,22 @@ fn it_delivers_while_somebody_listens() {
 }
 
 #[test]
+fn who_listens_and_takes_nothing_is_tried_again() {
+    let mut rig = Rig::empty(stream_config());
+    rig.publish("s", "one");
+    rig.out.stuck.insert("to".to_owned());
+    rig.create(push_config());
+    rig.turn();
+    assert_eq!((rig.take().len(), rig.info().push_bound), (0, true));
+    rig.pass(99 * MS);
+    rig.out.stuck.clear();
+    rig.turn();
+    assert_eq!(rig.take().len(), 0, "it rests meanwhile");
+    rig.pass(MS);
+    assert_eq!(rig.messages(), ["to: 1"]);
+}
+
+#[test]
 fn headers_alone_tell_the_size() {
     let mut rig = Rig::empty(stream_config());
     let message = NewMessage {
