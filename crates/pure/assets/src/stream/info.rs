@@ -2,7 +2,7 @@
 
 use midge_jsapi::info::{LostStreamData, StreamState};
 use midge_stdx::clock::Wall;
-use midge_store::stream::{Filter, Step, Store};
+use midge_store::stream::{Filter, PendingQuery, Step, Store};
 
 /// Subjects of one page.
 pub const SUBJECTS_PER_PAGE: usize = 100_000;
@@ -22,7 +22,7 @@ pub struct SubjectPage {
     pub subjects: Vec<(String, u64)>,
 }
 
-/// The state of a stream. Totals are of everything that was appended, but sequences end with `visible`.
+/// The state of a stream as far as it is `visible`; only bytes and subjects are those of everything that was appended.
 pub fn state(store: &mut Store, visible: u64, consumers: usize) -> Step<StreamState> {
     let first_ns = ready!(store.first_ts_ns());
     let totals = *store.state();
@@ -30,9 +30,10 @@ pub fn state(store: &mut Store, visible: u64, consumers: usize) -> Step<StreamSt
     let lost = (!lost.seqs.is_empty() || lost.bytes > 0)
         .then(|| LostStreamData { msgs: lost.seqs.clone(), bytes: lost.bytes });
     let shown = totals.last_seq.min(visible);
+    let hidden = ready!(store.pending(&mut PendingQuery::new(Filter::all(), shown + 1, false))).count;
     let last_ts = ready!(last_time(store, shown, totals.last_seq, totals.last_ts_ns));
     Step::Ready(StreamState {
-        messages: totals.messages.min(if shown < totals.first_seq { 0 } else { totals.messages }),
+        messages: totals.messages.saturating_sub(hidden),
         bytes: totals.bytes,
         first_seq: totals.first_seq.min(shown + 1),
         first_ts: (first_ns != 0).then_some(Wall(first_ns)),

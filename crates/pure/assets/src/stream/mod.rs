@@ -27,6 +27,7 @@ macro_rules! ready {
     };
 }
 
+pub mod backup;
 pub mod batch;
 pub mod config;
 mod counter;

@@ -18,7 +18,7 @@ use midge_jsapi::stream_config::StreamConfig;
 
 pub use fields::{DEFAULT_DUPLICATE_WINDOW_NS, is_name};
 pub use store::{StoreCx, store_config};
-pub use update::update;
+pub use update::{check_consumers, update};
 
 /// The other streams of the account.
 pub trait Streams {

@@ -184,3 +184,20 @@ fn accounts_may_demand_and_limit_the_size_of_streams() {
     // The account is asked before the configuration is looked at.
     assert_eq!(create(config(&[r#"{"max_age":1}"#]), "T", &full).unwrap_err().err_code, 10027);
 }
+
+#[test]
+fn bounds_of_consumers_may_not_fall_below_those_there_are() {
+    use midge_jsapi::consumer_config::ConsumerConfig;
+    let consumer = |inactive_threshold_ns, max_ack_pending| ConsumerConfig {
+        inactive_threshold_ns,
+        max_ack_pending,
+        ..ConsumerConfig::default()
+    };
+    let consumers = [("a", consumer(5, 10)), ("b", consumer(1, 11)), ("c", consumer(6, 1))];
+    let check = |changes: &str| {
+        super::check_consumers(&config(&[changes]), consumers.iter().map(|(name, config)| (*name, config)))
+    };
+    let error = check(r#"{"consumer_limits":{"max_ack_pending":10,"inactive_threshold":5}}"#).unwrap_err();
+    assert_eq!(error.to_string(), "change to limits violates consumers: b, c (10069)");
+    assert_eq!(check("{}"), Ok(()));
+}

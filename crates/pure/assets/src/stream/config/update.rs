@@ -1,5 +1,6 @@
 //! What may change.
 
+use midge_jsapi::consumer_config::ConsumerConfig;
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::stream_config::{Discard, Retention, StreamConfig};
 
@@ -57,4 +58,27 @@ pub fn update(old: &StreamConfig, new: StreamConfig, cx: &CheckCx<'_>) -> Result
     subjects::check_others(&config, cx)?;
     sources::check_filters(&config).map_err(|text| errors::STREAM_UPDATE.because(text))?;
     Ok(config)
+}
+
+/// Whether the consumers that a stream has keep to its bounds for consumers; `consumers` are their names and configurations, in order.
+///
+/// # Errors
+/// 10069 with the names of those that do not.
+pub fn check_consumers<'a>(
+    config: &StreamConfig,
+    consumers: impl Iterator<Item = (&'a str, &'a ConsumerConfig)>,
+) -> Result<(), ApiError> {
+    let bounds = &config.consumer_limits;
+    let above = |value: i64, bound: i64| bound > 0 && value > bound;
+    let violates = |consumer: &ConsumerConfig| {
+        above(consumer.inactive_threshold_ns, bounds.inactive_threshold_ns)
+            || above(consumer.max_ack_pending, bounds.max_ack_pending)
+    };
+    let names: Vec<&str> =
+        consumers.filter(|(_, consumer)| violates(consumer)).map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text = format!("change to limits violates consumers: {}", names.join(", "));
+    Err(errors::STREAM_UPDATE.because(text))
 }

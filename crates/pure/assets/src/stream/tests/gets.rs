@@ -228,6 +228,7 @@ fn the_state_is_told_as_far_as_it_is_durable() {
     assert_eq!((state.messages, state.first_seq, state.last_seq, state.num_deleted), (5, 1, 6, 1));
     assert_eq!((state.num_subjects, state.consumer_count), (3, 2));
     let earlier = info::state(&mut bench.store, 5, 0).ready().unwrap();
+    assert_eq!(earlier.messages, 4);
     assert_eq!((earlier.last_seq, earlier.last_ts.map(|ts| ts.0)), (5, Some(bench.now.wall.0 - 2 * SECOND)));
     let page = info::subjects(&bench.store, &Filter::one(b"s.*"), 1);
     assert_eq!((page.total, page.offset, page.subjects), (3, 1, vec![("s.1".into(), 2), ("s.2".into(), 1)]));

@@ -1,5 +1,6 @@
 //! Streams over stores in memory.
 
+mod backups;
 mod batches;
 mod gets;
 pub(super) mod harness;
