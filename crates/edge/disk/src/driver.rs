@@ -201,7 +201,11 @@ impl Driver {
         let mut own = false;
         for completion in &done {
             own |= completion.ticket >= LEAVING;
-            if let Outcome::Failed(error) = &completion.outcome {
+            // A store that was deleted has nothing left to be put in order when its lane ends.
+            let ended = |error: &DiskError| completion.ticket == LEAVING && error.fault == Fault::Absent;
+            if let Outcome::Failed(error) = &completion.outcome
+                && !ended(error)
+            {
                 self.failed(completion.lane, error, now);
             }
         }

@@ -21,6 +21,7 @@ mod doors;
 mod host;
 mod keys;
 pub mod limits;
+pub mod observe;
 mod ports;
 mod recover;
 pub mod settings;
@@ -38,8 +39,6 @@ pub use system::{JetStream, Recovery};
 /// Lets requests in, and begins to open what the store directory holds. `deltas` is what its journal had for consumers.
 pub fn start(js: &Arc<JetStream>, deltas: Vec<Deltas>) {
     api::manager::start(js);
-    for account in js.accounts() {
-        api::install(js, &account);
-    }
+    api::install(js);
     recover::begin(js, deltas);
 }

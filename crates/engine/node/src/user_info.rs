@@ -90,7 +90,8 @@ fn push_server(out: &mut String, node: &Node, sequence: u64, now: Now) {
         out.push_str(&format!("{}\"{flag}\":{on}", if n > 0 { "," } else { "" }));
     }
     out.push('}');
-    out.push_str(",\"jetstream\":false,\"flags\":0,\"seq\":");
+    let streams = node.jetstream.get().is_some();
+    out.push_str(&format!(",\"jetstream\":{streams},\"flags\":0,\"seq\":"));
     out.push_str(&sequence.to_string());
     out.push_str(",\"time\":");
     gojson::push_string(out, &gotime::rfc3339(now.wall));

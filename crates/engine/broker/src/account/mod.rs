@@ -164,6 +164,17 @@ impl Account {
         }
     }
 
+    /// Whether a message to a literal subject would be taken by somebody.
+    pub fn has_takers(&self, subject: &[u8]) -> bool {
+        let mut matched = Matched::default();
+        self.index.read().matching(subject, &mut matched);
+        let takes = |s: &Arc<Subscription>| match &s.target {
+            crate::subscription::Target::Peer(_) => true,
+            crate::subscription::Target::Internal(service) => service.takes(subject),
+        };
+        matched.plain.iter().any(takes) || matched.queues.iter().flatten().any(takes)
+    }
+
     /// Tells `watcher` from now on when interest in a literal subject may have changed.
     pub fn watch(&self, subject: &[u8], watcher: Arc<dyn Watcher>) {
         self.watches.add(subject, watcher);

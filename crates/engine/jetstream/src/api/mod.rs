@@ -6,9 +6,11 @@
 //!                                                    └─ INFO, errors ─▶ answered at once
 //! ```
 
+mod domain;
 pub(crate) mod gather;
 pub(crate) mod manager;
 mod router;
+mod system_account;
 
 use std::sync::Arc;
 
@@ -24,7 +26,6 @@ use midge_sync::atomic::Ordering;
 use midge_wire::headers as wire_headers;
 
 pub use router::account_info;
-pub(crate) use router::install;
 
 use crate::account::JsAccount;
 use crate::client;
@@ -132,4 +133,13 @@ impl ApiRequest {
 /// What is said of a stream that is not there.
 pub(crate) fn unknown_stream() -> ApiError {
     errors::STREAM_NOT_FOUND.into()
+}
+
+/// Lets requests in.
+pub(crate) fn install(js: &Arc<JetStream>) {
+    for account in js.accounts() {
+        router::install(js, &account);
+        domain::install(&account.account, &js.settings.domain, false);
+    }
+    system_account::install(js);
 }

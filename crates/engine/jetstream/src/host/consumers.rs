@@ -308,6 +308,11 @@ impl Host {
     ) -> Step<()> {
         self.touch(now);
         match what {
+            ForConsumer::Delivery => return self.followed(batch, id, parts, now),
+            ForConsumer::LinkReply => {
+                self.link_reply(batch, id, parts, now);
+                return Step::Ready(());
+            }
             ForConsumer::Ack => {
                 let Some(subject) = AckSubject::parse(parts.subject) else { return Step::Ready(()) };
                 let AckSubject { stream_seq, consumer_seq, deliveries, .. } = subject;

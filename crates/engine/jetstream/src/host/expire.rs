@@ -5,8 +5,8 @@ use midge_broker::batch::Batch;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_store::stream::{Change, Step};
 
-use super::Host;
 use super::publish::Allowance;
+use super::{Host, Life};
 use crate::limits::{CACHE_KEPT, RETRY_EVERY, TIDY_EVERY};
 
 impl Host {
@@ -32,6 +32,9 @@ impl Host {
         }
         self.expire_consumers(batch, now);
         self.expire_stream(batch, now);
+        if now.mono >= self.follow.deadline() && matches!(self.life, Life::Serving) {
+            self.tick_links(batch, now);
+        }
         self.removed(batch, now);
         if now.mono >= self.tidy_at {
             self.tidy(batch, now);

@@ -56,6 +56,10 @@ pub(crate) enum ForConsumer {
     Flow,
     /// A request to begin anew elsewhere.
     Reset,
+    /// Not for a consumer, but from one of another stream, which feeds this one.
+    Delivery,
+    /// The answer to a request for such a consumer.
+    LinkReply,
 }
 
 /// One input.

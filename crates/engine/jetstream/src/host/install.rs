@@ -17,11 +17,12 @@ use crate::recover::{OpenedConsumer, OpenedStream};
 impl Host {
     /// Takes over a store, heals what a crash has left in it, and lets messages in.
     pub(super) fn install(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
-        let OpenedStream { config, store, lane, key, schedules, consumers, .. } = opened;
+        let OpenedStream { config, store, lane, key, schedules, sources, consumers, .. } = opened;
         self.config = config;
         (self.store, self.lane, self.key) = (store, Some(lane), key);
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
+        self.follow.restore(sources);
         (self.visible, self.told) = (self.store.durable(), self.store.durable());
         let mut heal = Heal::default();
         let mut consumers = Some(consumers);
@@ -79,6 +80,7 @@ impl Host {
 
     fn begin_again(&mut self, batch: &mut Batch, now: Now) {
         self.open_doors();
+        self.follow_configured();
         self.handle.set_phase(Phase::Running);
         if self.config.retention == Retention::Interest {
             self.recheck_interest(batch, Filter::all(), now);

@@ -32,6 +32,8 @@ pub(crate) enum Order {
     Stop,
     /// Say how you are, for a list.
     Describe(crate::api::gather::Place),
+    /// Say how you are, for monitoring.
+    Observe(crate::observe::Part),
     /// The store was opened again.
     Reopened(Box<OpenedStream>),
     /// The store could not be opened again.
@@ -138,6 +140,7 @@ impl Host {
             now,
             Box::new(move |host, batch, now| {
                 host.open_doors();
+                host.follow_configured();
                 host.handle.set_phase(Phase::Running);
                 host.reply_created(batch, request, true, now);
                 let name = host.handle.name.clone();
@@ -183,6 +186,11 @@ impl Host {
                 open(subject.as_bytes(), Some(b"_sys_"), Target::Internal(door));
             }
         }
+    }
+
+    fn close_all_doors(&mut self) {
+        self.close_doors();
+        self.unfollow();
     }
 
     pub(super) fn close_doors(&mut self) {
@@ -281,6 +289,7 @@ impl Host {
             Order::Update(config, request) => self.update(batch, config, request, now),
             Order::Created(request) => self.reply_created(batch, Arc::from(request), true, now),
             Order::Describe(place) => self.describe(batch, place, now),
+            Order::Observe(part) => self.fill_part(batch, part, now),
             Order::Delete => self.delete(batch, now),
             Order::Stop => self.stop(batch, now),
             Order::Reopened(opened) => self.adopt(batch, *opened, now),
@@ -293,7 +302,7 @@ impl Host {
     }
 
     fn stop(&mut self, batch: &mut Batch, now: Now) {
-        self.close_doors();
+        self.close_all_doors();
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| {
                 consumer.server_shutdown(cx);
@@ -338,7 +347,7 @@ impl Host {
     }
 
     fn delete(&mut self, batch: &mut Batch, now: Now) {
-        self.close_doors();
+        self.close_all_doors();
         self.handle.set_phase(Phase::Deleting);
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| consumer.deleted(cx));
@@ -380,7 +389,7 @@ impl Host {
 
     /// A turn panicked.
     pub(super) fn fence(&mut self) {
-        self.close_doors();
+        self.close_all_doors();
         self.handle.set_offline("stopped after an internal error".to_owned());
         self.handle.vitals.failed.store(true, Ordering::Release);
         *self.handle.vitals.failure.lock() = "internal error".to_owned();

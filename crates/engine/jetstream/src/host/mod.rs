@@ -12,11 +12,13 @@
 mod api;
 mod consumers;
 mod expire;
+mod follow;
 mod held;
 mod inbox;
 mod install;
 mod interest;
 mod life;
+mod observe;
 mod outlet;
 mod publish;
 mod show;
@@ -49,6 +51,7 @@ use crate::account::{JsAccount, StreamHandle};
 use crate::keys::NewKey;
 use crate::limits::TURN_INPUTS;
 use crate::system::JetStream;
+use follow::Follow;
 use held::Held;
 use tasks::Tasks;
 
@@ -80,6 +83,7 @@ pub(crate) struct Host {
     /// The last sequence that consumers were told of.
     told: u64,
     tasks: Tasks,
+    follow: Follow,
     doors: Vec<Arc<Subscription>>,
     life: Life,
     /// When to tidy up; never, if nothing happened since.
@@ -148,6 +152,7 @@ impl Host {
             visible,
             told: visible,
             tasks: Tasks::default(),
+            follow: Follow::default(),
             doors: Vec::new(),
             life,
             tidy_at: Mono::NEVER,
@@ -286,10 +291,17 @@ impl Host {
     /// The earliest time at which something is due.
     fn next_deadline(&self) -> Mono {
         let stream = self.stream.deadline().unwrap_or(Mono::NEVER);
-        [self.tidy_at, self.expire_at, stream, self.consumers.deadline(), self.life.deadline()]
-            .into_iter()
-            .min()
-            .unwrap_or(Mono::NEVER)
+        [
+            self.tidy_at,
+            self.expire_at,
+            stream,
+            self.follow.deadline(),
+            self.consumers.deadline(),
+            self.life.deadline(),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(Mono::NEVER)
     }
 }
 

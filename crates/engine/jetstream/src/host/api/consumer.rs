@@ -6,7 +6,7 @@ use midge_assets::consumer::config::{self as consumer_config, Change, CheckCx};
 use midge_assets::consumer::{Consumer, Identity, Start, StartQuery};
 use midge_broker::batch::Batch;
 use midge_jsapi::advisories::{ConsumerAction, Deed};
-use midge_jsapi::consumer_config::ConsumerConfig;
+use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig};
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::headers;
 use midge_jsapi::info::ConsumerInfo;
@@ -18,6 +18,7 @@ use midge_jsapi::requests::{
 use midge_jsapi::responses::ConsumerReset as ResetTold;
 use midge_jsapi::responses::{ConsumerList, ConsumerNames, ConsumerPaused, ConsumerTold, Done, Paging, kind};
 use midge_jsapi::stored::StoredConsumer;
+use midge_jsapi::stream_config::Retention;
 use midge_jsapi::subjects;
 use midge_stdx::clock::Now;
 use midge_store::consumer::{ConsumerStore, Keeping};
@@ -69,6 +70,7 @@ impl Host {
             Ok(wanted) => wanted,
             Err(error) => return refuse(batch, &error),
         };
+        let wanted = self.settle_sourcing(wanted);
         let existing = self.consumers.find(&wanted.name);
         let config = match self.check_consumer(wanted.config, &wanted.name, existing, asked.pedantic) {
             Ok(config) => config,
@@ -127,6 +129,26 @@ impl Host {
             name.clone_into(&mut config.name);
         }
         Ok(Wanted { config, name: name.to_owned(), unnamed: false })
+    }
+
+    /// A consumer that feeds another stream: where acknowledgements remove messages, it has to be one that lasts.
+    fn settle_sourcing(&mut self, mut wanted: Wanted) -> Wanted {
+        let config = &mut wanted.config;
+        if !config.sourcing || !config.direct {
+            return wanted;
+        }
+        if self.config.retention == Retention::Limits {
+            let token = consumer_config::random_name(&mut self.entropy);
+            wanted.name = format!("{}-{token}", wanted.name);
+            config.name.clone_from(&wanted.name);
+            return wanted;
+        }
+        config.direct = false;
+        config.durable_name.clone_from(&wanted.name);
+        config.name.clone_from(&wanted.name);
+        config.ack_policy = AckPolicy::FlowControl;
+        (config.ack_wait_ns, config.max_deliver, config.inactive_threshold_ns) = (0, 0, 0);
+        wanted
     }
 
     fn check_consumer(
@@ -321,7 +343,24 @@ impl Host {
                 return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
             }
         }
-        self.told_created(batch, request, id, false, now);
+        let feeds = self.consumers.get(id).is_some_and(|c| c.config().sourcing);
+        if !feeds {
+            return self.told_created(batch, request, id, false, now);
+        }
+        // What the other stream has not acknowledged is delivered to it again.
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                let step = host.with_consumer(batch, id, now, |consumer, cx| consumer.reset(cx, 0));
+                if matches!(step, Some(Step::Wait)) {
+                    return Step::Wait;
+                }
+                host.consumers.make_ready(id);
+                host.told_created(batch, request.clone(), id, false, now);
+                Step::Ready(())
+            }),
+        );
     }
 
     /// The consumer with the metadata that is only told.

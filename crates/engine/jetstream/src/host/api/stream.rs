@@ -29,13 +29,16 @@ use crate::api::manager::Told;
 
 impl Host {
     /// What is told of the stream, without details.
-    fn info(&mut self, now: Now) -> Step<StreamInfo> {
+    pub(in crate::host) fn info(&mut self, now: Now) -> Step<StreamInfo> {
         let state = match info::state(&mut self.store, self.visible, self.consumers.len()) {
             Step::Ready(state) => state,
             Step::Wait => return Step::Wait,
             Step::Failed(error) => return Step::Failed(error),
         };
+        let (mirror, sources) = self.told_links(now);
         Step::Ready(StreamInfo {
+            mirror,
+            sources,
             config: (*self.config).clone(),
             created: self.handle.created,
             state,
@@ -299,6 +302,12 @@ impl Host {
         self.write_meta();
         if old.subjects != config.subjects || old.allow_direct != config.allow_direct {
             self.open_doors();
+        }
+        if old.mirror != config.mirror
+            || old.sources != config.sources
+            || old.mirror_direct != config.mirror_direct
+        {
+            self.follow_configured();
         }
         for id in self.consumers.ids() {
             if let Some(consumer) = self.consumers.get_mut(id) {
