@@ -81,6 +81,8 @@ object! {
         external: Option<External> => "external" omit,
         /// Messages that it has and that have not come yet.
         lag: u64 => "lag" always,
+        /// The last sequence that was taken from it; told of sources.
+        seq: u64 => "seq" omit,
         /// Nanoseconds since it was last heard; -1 is never.
         active_ns: i64 => "active" always "time.Duration",
         /// Why it is not followed.

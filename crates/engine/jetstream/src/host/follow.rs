@@ -337,6 +337,10 @@ impl Host {
                 name: source.name.clone(),
                 external: source.external.clone(),
                 lag: slot.link.lag(),
+                seq: match slot.role {
+                    Role::Mirror => 0,
+                    Role::Source => self.follow.progress.get(&slot.index).map_or(0, |(seq, _)| *seq),
+                },
                 active_ns: slot.link.active_ns(now.mono),
                 error: slot.link.error().cloned(),
                 filter_subject: source.filter_subject.clone(),

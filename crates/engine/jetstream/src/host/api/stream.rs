@@ -174,7 +174,7 @@ impl Host {
             .filter(|other| other.config().mirror.as_ref().is_some_and(|m| m.name == self.config.name))
             .map(|other| other.name.to_string())
             .collect();
-        if mirrors.is_empty() && self.config.mirror.is_none() {
+        if mirrors.is_empty() {
             return Vec::new();
         }
         let mut names = vec![self.config.name.clone()];
