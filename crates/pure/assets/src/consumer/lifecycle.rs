@@ -126,6 +126,7 @@ impl Consumer {
         }
         self.keep_now(Delta::Reset { stream_seq: position - 1 }, Promise::Durable, cx.store);
         self.next_delivery = 1;
+        (self.last_delivered, self.last_acked) = (None, None);
         self.redelivery.clear();
         self.waiting.forget();
         let _ = self.count(cx);

@@ -31,9 +31,9 @@ pub struct StartQuery {
 enum Kind {
     /// Known without a search.
     Plain,
-    /// The last match, backwards from what is visible.
+    /// The last match, backwards from what counts.
     Last(Option<NextQuery>),
-    /// The last match of each subject, up to what was visible when the search began.
+    /// The last match of each subject, up to what counted when the search began.
     Subjects(Option<(LastQuery, u64)>),
 }
 
@@ -57,23 +57,24 @@ impl StartQuery {
         }
     }
 
-    /// Searches as far as the store can answer; `visible` is the last sequence that may be seen. O(subjects) for the last per subject.
-    pub fn step(&mut self, store: &mut Store, visible: u64) -> Step<Start> {
+    /// Searches as far as the store can answer; `through` is the last sequence that counts: what was
+    /// appended, since whoever stored it and then asks means it, and nothing is delivered before it is visible. O(subjects) for the last per subject.
+    pub fn step(&mut self, store: &mut Store, through: u64) -> Step<Start> {
         let mut start = Start::default();
         match &mut self.kind {
             Kind::Last(query) => {
                 let query =
-                    query.get_or_insert_with(|| NextQuery { filter: self.filter.clone(), from: visible });
+                    query.get_or_insert_with(|| NextQuery { filter: self.filter.clone(), from: through });
                 match store.previous(query) {
                     Step::Ready(message) => start.seq = message.map_or(0, |message| message.seq),
                     Step::Wait => return Step::Wait,
                     Step::Failed(error) => return Step::Failed(error),
                 }
             }
-            Kind::Subjects(_) if visible == 0 => start.seq = 1,
+            Kind::Subjects(_) if through == 0 => start.seq = 1,
             Kind::Subjects(query) => {
                 let (query, resume) =
-                    query.get_or_insert_with(|| (LastQuery::new(self.filter.clone(), visible, 0), visible));
+                    query.get_or_insert_with(|| (LastQuery::new(self.filter.clone(), through, 0), through));
                 match store.last_seqs(query) {
                     Step::Ready(seqs) => {
                         // Without any, nothing up to here matches.
@@ -86,7 +87,7 @@ impl StartQuery {
                 }
             }
             Kind::Plain => match self.policy {
-                DeliverPolicy::Last => start.seq = visible,
+                DeliverPolicy::Last => start.seq = through,
                 DeliverPolicy::New => start.seq = store.state().last_seq.saturating_add(1),
                 DeliverPolicy::ByStartSequence => start.seq = self.opt_seq,
                 DeliverPolicy::ByStartTime => {

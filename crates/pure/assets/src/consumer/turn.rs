@@ -92,7 +92,11 @@ impl Consumer {
         if self.unacked() >= self.rules.max_ack_pending {
             return Step::Ready(Chosen::Stalled);
         }
+        let visible = cx.stream.visible;
         while let Some(seq) = self.skip.front().copied() {
+            if seq > visible {
+                return Step::Ready(Chosen::End);
+            }
             match cx.store.load(seq) {
                 Step::Ready(message) if self.matches(message.subject()) => {
                     return Step::Ready(Chosen::Message(message, 1));
@@ -108,7 +112,6 @@ impl Consumer {
                 Step::Failed(error) => return Step::Failed(error),
             }
         }
-        let visible = cx.stream.visible;
         if self.next.from > visible {
             return Step::Ready(Chosen::End);
         }

@@ -47,6 +47,7 @@ fn a_reset_begins_anew() {
     rig.take();
     assert_eq!(reset(&mut rig, 0), Ok(2));
     assert_eq!(rig.numbers(), ((0, 1), (0, 1), 0, 0, 4));
+    assert_eq!((rig.info().delivered.last_active, rig.info().ack_floor.last_active), (None, None));
     rig.pull("9", "a");
     assert_eq!(rig.replies()[0], format!("$JS.ACK.S.C.1.2.1.{BEGIN_NS}.3"));
     assert_eq!(reset(&mut rig, 5), Ok(5));

@@ -66,7 +66,26 @@ fn each_policy_finds_its_place() {
 }
 
 #[test]
-fn what_is_not_visible_is_not_the_last() {
+fn last_ones_that_are_not_visible_are_waited_for() {
+    let mut rig = stream();
+    rig.visible = Some(5);
+    let config =
+        config::check(filtered(DeliverPolicy::LastPerSubject, "s.*"), &check_cx(&rig.stream)).unwrap();
+    let through = rig.store.appended();
+    let start = StartQuery::new(&config, -1).step(&mut rig.store, through).ready().unwrap();
+    assert_eq!(start.skip, [2, 5, 6]);
+    let kept = ConsumerStore::new("C".into(), Keeping::Memory, None, KeptPolicy::Explicit, 0);
+    rig.begin(config, kept, start);
+    rig.publish("s.c", "");
+    rig.pull("9", "a");
+    assert_eq!(rig.messages(), ["a: 2", "a: 5"]);
+    rig.visible = None;
+    rig.turn();
+    assert_eq!((rig.messages(), rig.info().num_pending), (vec!["a: 6".to_owned(), "a: 7".to_owned()], 0));
+}
+
+#[test]
+fn what_does_not_count_is_not_the_last() {
     let mut rig = stream();
     rig.visible = Some(4);
     assert_eq!(start(&mut rig, &policy(DeliverPolicy::Last)).seq, 4);
