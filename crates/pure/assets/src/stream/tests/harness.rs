@@ -4,7 +4,10 @@ use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::stream_config::{Storage, StreamConfig};
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::Seeded;
-use midge_store::stream::{Filter, Message, NextQuery, Step, Store};
+use midge_store::port::Lane;
+use midge_store::stream::{Config, Filter, Medium, Message, NextQuery, Step, Store};
+
+use super::disk::Disk;
 
 use crate::stream::config::{StoreCx, store_config};
 use crate::stream::publish::{Admission, Interest, Limits, Outbox};
@@ -47,6 +50,7 @@ pub struct Bench {
     pub outbox: Outbox,
     pub now: Now,
     entropy: Seeded,
+    disk: Option<Disk>,
 }
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -82,7 +86,23 @@ impl Bench {
             outbox: Outbox::default(),
             now,
             entropy,
+            disk: None,
         }
+    }
+
+    /// With files, in blocks of so many bytes, which are never in memory when they are needed.
+    pub fn on_disk(config: StreamConfig, block_len: u32) -> Bench {
+        let mut bench = Bench::new(config);
+        let told = bench.store.config().clone();
+        let told = Config { medium: Medium::File, block_len, ..told };
+        bench.store = Store::create(told, Lane(1), None, None, Box::new(Seeded::new(2)));
+        bench.disk = Some(Disk::default());
+        bench
+    }
+
+    /// Blocks that were read.
+    pub fn loads(&self) -> usize {
+        self.disk.as_ref().map_or(0, |disk| disk.loads)
     }
 
     pub fn pass(&mut self, ns: i64) {
@@ -90,20 +110,35 @@ impl Bench {
         self.now.wall.0 += ns;
     }
 
-    pub fn with<T>(&mut self, run: impl FnOnce(&mut Stream, &mut Store, &mut Cx<'_>) -> Step<T>) -> T {
-        let mut cx = Cx {
-            now: self.now,
-            entropy: &mut self.entropy,
-            interest: &self.outside,
-            admit: &self.outside,
-            limits: &self.limits,
-            outbox: &mut self.outbox,
-        };
-        match run(&mut self.stream, &mut self.store, &mut cx) {
-            Step::Ready(answer) => answer,
-            Step::Wait => panic!("a store in memory does not wait"),
-            Step::Failed(error) => panic!("{error}"),
+    pub fn with<T>(&mut self, mut run: impl FnMut(&mut Stream, &mut Store, &mut Cx<'_>) -> Step<T>) -> T {
+        if let Some(disk) = &mut self.disk {
+            while disk.pump(&mut self.store, self.now.mono) {}
+            self.store.evict(Mono::NEVER);
         }
+        self.again(&mut run)
+    }
+
+    /// Without forgetting anything first.
+    fn again<T>(&mut self, mut run: impl FnMut(&mut Stream, &mut Store, &mut Cx<'_>) -> Step<T>) -> T {
+        for _ in 0..10_000 {
+            let mut cx = Cx {
+                now: self.now,
+                entropy: &mut self.entropy,
+                interest: &self.outside,
+                admit: &self.outside,
+                limits: &self.limits,
+                outbox: &mut self.outbox,
+            };
+            match (run(&mut self.stream, &mut self.store, &mut cx), &mut self.disk) {
+                (Step::Ready(answer), _) => return answer,
+                (Step::Wait, Some(disk)) => {
+                    assert!(disk.pump(&mut self.store, self.now.mono), "it waits for nothing");
+                }
+                (Step::Wait, None) => panic!("a store in memory does not wait"),
+                (Step::Failed(error), _) => panic!("{error}"),
+            }
+        }
+        panic!("it waits for ever")
     }
 
     pub fn send(&mut self, message: &Incoming<'_>) -> Verdict {
@@ -144,13 +179,18 @@ impl Bench {
     }
 
     pub fn expire(&mut self) -> Option<Wall> {
-        self.with(|stream, store, cx| stream.expire(store, cx))
+        let mut next = self.with(|stream, store, cx| stream.expire(store, cx));
+        // A store does not wait for what expires: it asks for blocks, and wants to be called again.
+        while self.disk.as_mut().is_some_and(|disk| disk.pump(&mut self.store, self.now.mono)) {
+            next = self.again(|stream, store, cx| stream.expire(store, cx));
+        }
+        next
     }
 
     pub fn messages(&mut self) -> Vec<Message> {
         let mut query = NextQuery { filter: Filter::all(), from: 0 };
         let mut found = Vec::new();
-        while let Step::Ready(Some(message)) = self.store.next(&mut query) {
+        while let Some(message) = self.with(|_, store, _| store.next(&mut query)) {
             query.from = message.seq + 1;
             found.push(message);
         }
@@ -162,7 +202,7 @@ impl Bench {
     }
 
     pub fn message(&mut self, seq: u64) -> Message {
-        self.store.load(seq).ready().expect("a message")
+        self.with(|_, store, _| store.load(seq))
     }
 }
 
