@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig, PriorityPolicy};
+use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy};
 use midge_jsapi::stream_config::Retention;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::Entropy;
@@ -146,7 +146,8 @@ impl Consumer {
     }
 
     /// A consumer that was there before, with the state that it kept. What was lost of the stream, or removed from it meanwhile, is taken out
-    /// of that state. Messages that are due again are so at once. A consumer that never delivered anything begins anew:
+    /// of that state. Messages that are due again are so at once. A list of last messages of subjects that was not at its end goes on as
+    /// everything that follows. A consumer that never delivered anything begins anew:
     /// [`ConsumerStore::has_state`], [`Consumer::new`].
     pub fn recover(
         identity: Identity,
@@ -220,6 +221,9 @@ impl Consumer {
     fn reconcile(&mut self, store: &mut Store) {
         let (first, last) = (store.state().first_seq, store.state().last_seq);
         let before = self.kept.state();
+        if before.delivered.consumer_seq == 0 && self.may_be_ahead() {
+            return;
+        }
         let lowest = before.pending.first_key_value().map_or(u64::MAX, |(seq, _)| *seq);
         if before.delivered.stream_seq <= last && before.ack_floor.stream_seq <= last && lowest >= first {
             return;
@@ -241,6 +245,14 @@ impl Consumer {
         drop_below(&mut state, first);
         // Sound by construction; were it not, the state as it was is the better one.
         let _ = self.kept.apply(&[Delta::Replaced { state }], Promise::Cached, store);
+    }
+
+    /// Whether it may have been told to begin, or begin anew, at a message that is yet to come.
+    fn may_be_ahead(&self) -> bool {
+        match self.config.deliver_policy {
+            DeliverPolicy::All | DeliverPolicy::ByStartSequence | DeliverPolicy::ByStartTime => true,
+            DeliverPolicy::Last | DeliverPolicy::New | DeliverPolicy::LastPerSubject => false,
+        }
     }
 
     /// The time of the clock in which kept times are read: the wall clock as it was when the consumer came to be, and counted on from there.
@@ -294,8 +306,8 @@ impl Consumer {
         }
         let outstanding = match self.rules.ack {
             AckPolicy::Explicit => {
-                seq > state.ack_floor.stream_seq
-                    && (seq >= self.next_seq() || state.pending.contains_key(&seq))
+                let to_come = seq >= self.next.from || self.skip.binary_search(&seq).is_ok();
+                seq > state.ack_floor.stream_seq && (to_come || state.pending.contains_key(&seq))
             }
             AckPolicy::None | AckPolicy::All | AckPolicy::FlowControl => seq > state.ack_floor.stream_seq,
         };

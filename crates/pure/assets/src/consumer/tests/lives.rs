@@ -206,6 +206,18 @@ fn a_restart_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_restart_keeps_a_start_in_the_future() {
+    let mut rig = Rig::new(3, pull_config());
+    let state = ConsumerState { delivered: pair(0, 4), ack_floor: pair(0, 4), ..ConsumerState::default() };
+    recovered(&mut rig, state);
+    for _ in 0..2 {
+        rig.publish("s", "");
+    }
+    rig.pull("9", "a");
+    assert_eq!(rig.messages(), ["a: 5"]);
+}
+
+#[test]
 fn a_restart_forgets_what_the_stream_has_lost() {
     let mut rig = Rig::new(3, pull_config());
     let state = ConsumerState {

@@ -110,6 +110,7 @@ fn last_ones_first_then_all_that_follows() {
     assert_eq!(rig.info().num_pending, 3);
     let consumer = rig.consumer.as_ref().unwrap();
     assert!(consumer.needs(6, b"s.c") && consumer.needs(7, b"s.b"));
+    assert!(!consumer.needs(4, b"s.c"), "it is none of the last");
     rig.pull("9", "a");
     assert_eq!(rig.messages(), ["a: 6", "a: 7", "a: 8"]);
     assert_eq!(rig.info().num_pending, 0);
