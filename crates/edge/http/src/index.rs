@@ -1,9 +1,11 @@
 //! The page that lists the others.
 
 /// Name, path and purpose of each page.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 8] = [
     ("General", "/varz"),
+    ("JetStream", "/jsz"),
     ("Connections", "/connz"),
+    ("Accounts", "/accountz"),
     ("Subscriptions", "/subsz"),
     ("Health probe", "/healthz"),
     ("Details of the health probe", "/healthz?details=true"),

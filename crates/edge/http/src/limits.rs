@@ -23,8 +23,12 @@ pub const IDLE_WAIT: Duration = Duration::from_secs(180);
 /// How long an answer may make no progress, its making included.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
+/// How long a document waits for the parts that streams have to write; what has not come then is left out.
+pub const PARTS_WAIT: Duration = Duration::from_secs(2);
+
 /// The first pause of accepting when descriptors or memory run out, and the longest.
 pub const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 const _: () = assert!(DOCUMENTS <= CONNECTIONS);
 const _: () = assert!(HEAD_WAIT.as_secs() <= ANSWER_WAIT.as_secs());
+const _: () = assert!(PARTS_WAIT.as_secs() < ANSWER_WAIT.as_secs());

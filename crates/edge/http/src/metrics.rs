@@ -3,6 +3,8 @@
 //! Own names begin with `midge_`. Beside them stand the names under which the widely deployed exporter shows the same
 //! values of `/varz` and `/connz`, so that dashboards made for it go on working.
 
+mod jetstream;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,6 +114,7 @@ impl Collector for Node {
             put(&mut encoder, name, help, None, &ConstGauge::new(value))?;
         }
         closed(&mut encoder, &now)?;
+        jetstream::encode(&mut encoder, &now)?;
         let server = [("server_id", now.server_id.as_str())];
         for (name, help, value) in exporter_names(&now) {
             labelled(&mut encoder, name, help, &[(&server, value)])?;

@@ -1,6 +1,7 @@
 //! From a request to an answer.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,11 +10,13 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode, Uri};
 use midge_stdx::clock::{Clock, Now};
-use midge_views::{ConnzOptions, HealthzOptions, Observe, Query, SubszOptions, json};
+use midge_views::{
+    AccountzOptions, ConnzOptions, HealthzOptions, JszOptions, Observe, Query, Question, SubszOptions, Wake, json,
+};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::limits::{CONNECTIONS, DOCUMENTS};
+use crate::limits::{CONNECTIONS, DOCUMENTS, PARTS_WAIT};
 use crate::{index, metrics, path};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -46,6 +49,8 @@ enum Page {
     Varz,
     Connz,
     Subsz,
+    Accountz,
+    Jsz,
     Healthz,
     Metrics,
 }
@@ -72,6 +77,8 @@ impl State {
             "/varz" => Page::Varz,
             "/connz" => Page::Connz,
             "/subsz" | "/subscriptionsz" => Page::Subsz,
+            "/accountz" => Page::Accountz,
+            "/jsz" => Page::Jsz,
             "/healthz" => Page::Healthz,
             "/metrics" => Page::Metrics,
             _ => return None,
@@ -115,9 +122,20 @@ impl State {
                     Err(error) => bad_request(error),
                 }
             }
+            Page::Accountz => {
+                observe.count_request("/accountz");
+                match observe.accountz(&AccountzOptions::of(query), now) {
+                    Ok(accountz) => document(&accountz),
+                    Err(error) => bad_request(error),
+                }
+            }
+            Page::Jsz => {
+                observe.count_request("/jsz");
+                self.jsz(query)
+            }
             Page::Healthz => {
                 observe.count_request("/healthz");
-                self.healthz(query, now)
+                self.healthz(query)
             }
             Page::Metrics => answer(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(&self.metrics)),
         }
@@ -135,7 +153,22 @@ impl State {
         }
     }
 
-    fn healthz(&self, query: &Query, now: Now) -> Answer {
+    fn jsz(&self, query: &Query) -> Answer {
+        let (wake, woken) = bell();
+        match JszOptions::decode(query).and_then(|options| self.observe.jsz(&options, wake)) {
+            Ok(question) => document(&self.awaited(question, &woken)),
+            Err(error) => bad_request(error),
+        }
+    }
+
+    /// The answer to a question, once all its parts have come or have had their time. Documents are made on threads that may wait.
+    fn awaited<T>(&self, question: Box<dyn Question<T>>, woken: &Receiver<()>) -> T {
+        // Nothing more comes, be it for the lack of time or because nobody is left who could call.
+        let _ = woken.recv_timeout(PARTS_WAIT);
+        question.answer(self.clock.now())
+    }
+
+    fn healthz(&self, query: &Query) -> Answer {
         let options = match HealthzOptions::decode(query) {
             Ok(options) => options,
             Err(error) => return bad_request(error),
@@ -143,7 +176,9 @@ impl State {
         if options.deprecated {
             tracing::warn!(limited = true, "Healthcheck: js-enabled deprecated, use js-enabled-only instead");
         }
-        let health = self.observe.healthz(&options, now);
+        let (wake, woken) = bell();
+        let question = self.observe.healthz(&options, wake);
+        let health = self.awaited(question, &woken);
         let code = StatusCode::from_u16(health.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if code != StatusCode::OK {
             let why = match health.errors.len() {
@@ -154,6 +189,16 @@ impl State {
         }
         shared(answer(code, JSON, health.body()))
     }
+}
+
+/// Something to be woken with, and where to wait for it.
+fn bell() -> (Wake, Receiver<()>) {
+    let (sender, receiver) = sync_channel(1);
+    let wake = move || {
+        // Full: it was called before. Gone: nobody waits any more.
+        let _ = sender.try_send(());
+    };
+    (Box::new(wake), receiver)
 }
 
 fn answer(code: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {

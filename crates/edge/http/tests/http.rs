@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use midge_http::State;
 use midge_stdx::clock::{Clock, Mono, Now, Wall};
 use midge_views::connz::{Connz, ConnzOptions};
-use midge_views::healthz::{Healthz, HealthzOptions, healthz};
-use midge_views::metrics::MetricsSnapshot;
+use midge_views::accountz::{Accountz, AccountzOptions};
+use midge_views::healthz::{Healthz, HealthzOptions, JetStream, healthz};
+use midge_views::jsz::{Jsz, JszOptions, NOT_LEADER};
+use midge_views::metrics::{
+    AssetFigures, DiskFigures, Durations, JetStreamFigures, MetricsSnapshot, StreamFigures,
+};
 use midge_views::subsz::{Subsz, SubszOptions};
 use midge_views::varz::Varz;
-use midge_views::{Observe, connz};
+use midge_views::{Observe, Question, Wake, connz};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -57,8 +62,40 @@ impl Observe for Fake {
         }
     }
 
-    fn healthz(&self, options: &HealthzOptions, _: Now) -> Healthz {
-        healthz(options, if options.account == "sick" { &["server"] } else { &[] })
+    fn accountz(&self, options: &AccountzOptions, now: Now) -> Result<Accountz, String> {
+        match &*options.account {
+            "" => Ok(Accountz { now: now.wall.into(), accounts: vec!["$G".to_owned()], ..Accountz::default() }),
+            _ => Err(options.unknown()),
+        }
+    }
+
+    fn jsz(&self, options: &JszOptions, wake: Wake) -> Result<Box<dyn Question<Jsz>>, String> {
+        if options.leader_only {
+            return Err(NOT_LEADER.to_owned());
+        }
+        let arrived = Arc::new(AtomicU64::new(0));
+        match &*options.account {
+            // Comes late, from another thread.
+            "late" => {
+                let arrived = arrived.clone();
+                tokio::spawn(async move {
+                    tokio::task::yield_now().await;
+                    arrived.store(7, Ordering::Release);
+                    wake();
+                });
+            }
+            // Never comes.
+            "silent" => return Ok(Box::new(Parts { arrived, _wake: Some(wake) })),
+            // Nothing has to come.
+            _ => wake(),
+        }
+        Ok(Box::new(Parts { arrived, _wake: None }))
+    }
+
+    fn healthz(&self, options: &HealthzOptions, wake: Wake) -> Box<dyn Question<Healthz>> {
+        wake();
+        let not_ready: &[&str] = if options.account == "sick" { &["server"] } else { &[] };
+        Box::new(Judged(healthz(options, not_ready, JetStream::None)))
     }
 
     fn metrics(&self, _: Now) -> MetricsSnapshot {
@@ -71,9 +108,47 @@ impl Observe for Fake {
             total_connections: 7,
             in_msgs: 11,
             cpu_seconds: 0.25,
+            jetstream: Some(JetStreamFigures {
+                total: AssetFigures { streams: 3, consumers: 2, messages: 5, api_total: 9, ..AssetFigures::default() },
+                accounts: 1,
+                by_account: vec![("A".to_owned(), AssetFigures { api_errors: 4, ..AssetFigures::default() })],
+                by_stream: vec![StreamFigures {
+                    account: "A".to_owned(),
+                    stream: "S".to_owned(),
+                    messages: 5,
+                    ..StreamFigures::default()
+                }],
+                disk: Some(DiskFigures {
+                    written_bytes: 77,
+                    commit_syncs: Durations { buckets: vec![(0.5, 2), (1.0, 1)], longer: 1, sum_s: 2.5 },
+                    ..DiskFigures::default()
+                }),
+                ..JetStreamFigures::default()
+            }),
             closed: vec![("Client Closed".to_owned(), 4), ("Kicked".to_owned(), 1)],
             ..MetricsSnapshot::default()
         }
+    }
+}
+
+/// A document with one part.
+struct Parts {
+    arrived: Arc<AtomicU64>,
+    _wake: Option<Wake>,
+}
+
+impl Question<Jsz> for Parts {
+    fn answer(self: Box<Self>, now: Now) -> Jsz {
+        let streams = self.arrived.load(Ordering::Acquire);
+        Jsz { server_id: "id".to_owned(), now: now.wall.into(), streams, partial: self._wake.is_some(), ..Jsz::default() }
+    }
+}
+
+struct Judged(Healthz);
+
+impl Question<Healthz> for Judged {
+    fn answer(self: Box<Self>, _: Now) -> Healthz {
+        self.0
     }
 }
 
@@ -179,6 +254,12 @@ async fn bad_parameters_are_named() {
             "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"x\": invalid syntax",
         ),
         ("/subsz?test=*", "bad subject *"),
+        ("/accountz?acc=X", "Account X does not exist"),
+        ("/jsz?leader-only=1", "filtered response: not leader"),
+        (
+            "/jsz?raft=x",
+            "Error decoding boolean for 'raft': strconv.ParseBool: parsing \"x\": invalid syntax",
+        ),
         (
             "/healthz?js-enabled=x",
             "Error decoding boolean for 'js-enabled': strconv.ParseBool: parsing \"x\": invalid syntax",
@@ -188,6 +269,21 @@ async fn bad_parameters_are_named() {
         assert!(answer.status == 400 && answer.is_text(), "{answer:?}");
         assert_eq!(answer.body, body);
     }
+}
+
+#[tokio::test]
+async fn a_document_waits_for_its_parts_but_not_for_ever() {
+    let server = Server::start("/").await;
+    let at_once = server.get("/jsz").await;
+    assert!(at_once.status == 200 && at_once.is_json(), "{at_once:?}");
+    assert!(at_once.body.contains("\n  \"server_id\": \"id\",\n"), "{}", at_once.body);
+    let late = server.get("/jsz?acc=late").await;
+    assert!(late.body.contains("\"streams\": 7,") && !late.body.contains("partial"), "{}", late.body);
+    let began = std::time::Instant::now();
+    let silent = server.get("/jsz?acc=silent").await;
+    assert!(began.elapsed() >= midge_http::limits::PARTS_WAIT);
+    assert!(silent.status == 200 && silent.body.ends_with("  \"partial\": true\n}"), "{}", silent.body);
+    assert_eq!(server.get("/accountz").await.body.lines().nth(4), Some("    \"$G\""));
 }
 
 #[tokio::test]
@@ -217,6 +313,9 @@ async fn requests_are_counted_as_they_always_were() {
         "/base/subsz?subs=x",
         "/base/subscriptionsz",
         "/base/healthz?js-enabled=x",
+        "/base/jsz",
+        "/base/jsz?limit=x",
+        "/base/accountz?acc=x",
         "/base/metrics",
         "/base/nothing",
     ] {
@@ -224,7 +323,7 @@ async fn requests_are_counted_as_they_always_were() {
     }
     let counts = server.counts();
     let counts: Vec<(&str, u64)> = counts.iter().map(|(path, n)| (path.as_str(), *n)).collect();
-    assert_eq!(counts, [("/", 1), ("/connz", 2), ("/healthz", 1), ("/subsz", 2), ("/varz", 1)]);
+    assert_eq!(counts, [("/", 1), ("/accountz", 1), ("/connz", 2), ("/healthz", 1), ("/jsz", 2), ("/subsz", 2), ("/varz", 1)]);
 }
 
 #[tokio::test]
@@ -232,7 +331,7 @@ async fn paths_are_exact_and_stand_under_the_base_path() {
     let server = Server::start("/base").await;
     assert_eq!(server.get("/base/varz").await.status, 200);
     assert_eq!(server.get("/base/%76arz").await.status, 200);
-    for target in ["/", "/varz", "/base/", "/base/varz/", "/basevarz", "/base/nope", "/base/jsz"] {
+    for target in ["/", "/varz", "/base/", "/base/varz/", "/basevarz", "/base/nope", "/base/routez"] {
         let answer = server.get(target).await;
         assert!(answer.status == 404 && answer.is_text(), "{target}: {answer:?}");
         assert_eq!(answer.body, "404 page not found\n");
@@ -244,7 +343,7 @@ async fn paths_are_exact_and_stand_under_the_base_path() {
     }
     let page = server.get("/base").await;
     assert_eq!((page.status, page.header("Content-Type")), (200, "text/html; charset=utf-8"));
-    for name in ["varz", "connz", "subsz", "healthz", "metrics"] {
+    for name in ["varz", "jsz", "connz", "accountz", "subsz", "healthz", "metrics"] {
         assert!(page.body.contains(&format!("href=\"/base/{name}\"")), "{}", page.body);
     }
     let root = Server::start("/").await;
@@ -287,6 +386,21 @@ async fn metrics_have_own_names_and_those_of_the_exporter() {
         "midge_connections_closed_total{reason=\"Kicked\"} 1",
         "# TYPE gnatsd_varz_in_msgs gauge",
         "gnatsd_varz_in_msgs{server_id=\"N\\\"1\"} 11",
+        "midge_jetstream_streams 3",
+        "midge_jetstream_streams_not_listed 2",
+        "midge_jetstream_accounts_not_listed 0",
+        "midge_jetstream_api_requests_total 9",
+        "midge_jetstream_account_api_errors_total{account=\"A\"} 4",
+        "midge_jetstream_stream_messages{account=\"A\",stream=\"S\"} 5",
+        "jetstream_server_total_streams{server_id=\"N\\\"1\",server_name=\"name\"} 3",
+        "jetstream_stream_total_messages{server_id=\"N\\\"1\",server_name=\"name\",account=\"A\",stream_name=\"S\"} 5",
+        "midge_disk_written_bytes_total 77",
+        "# TYPE midge_disk_commit_sync_seconds histogram",
+        "midge_disk_commit_sync_seconds_bucket{le=\"0.5\"} 2",
+        "midge_disk_commit_sync_seconds_bucket{le=\"1.0\"} 3",
+        "midge_disk_commit_sync_seconds_bucket{le=\"+Inf\"} 4",
+        "midge_disk_commit_sync_seconds_sum 2.5",
+        "midge_disk_commit_sync_seconds_count 4",
         "gnatsd_connz_total{server_id=\"N\\\"1\"} 3",
     ] {
         assert!(answer.body.lines().any(|l| l == line), "{line}\n{}", answer.body);

@@ -114,8 +114,16 @@ fn find(js: &JetStream, files: &dyn Files) -> Vec<(Arc<JsAccount>, String)> {
         }
     };
     for account in folders("") {
-        let Some(owner) = js.account(&account) else { continue };
         let streams = format!("{account}/streams");
+        let Some(owner) = js.account(&account) else {
+            // What begins with a dot is the server's own.
+            if account.starts_with('.') {
+                continue;
+            }
+            let left = folders(&streams).into_iter().filter(|name| names::is_asset_name(name)).collect();
+            js.recovery.skipped.lock().push((account, left));
+            continue;
+        };
         for name in folders(&streams) {
             if let Some(rest) = name.strip_prefix('.') {
                 // Its deletion was cut short.

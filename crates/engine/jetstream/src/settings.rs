@@ -13,6 +13,9 @@ pub enum SyncPolicy {
     Interval(Duration),
 }
 
+/// Consumers of a stream that sets no limit of its own, where the options do not say otherwise.
+pub const DEFAULT_MAX_CONSUMERS: i64 = 1000;
+
 /// The block `limits`: 0 for what is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
@@ -24,6 +27,8 @@ pub struct ServerLimits {
     pub max_request_batch: i64,
     /// The longest window of duplicates.
     pub max_duplicate_window_ns: i64,
+    /// Consumers of a stream that sets no limit of its own; negative for any number.
+    pub default_max_consumers: i64,
     /// Open atomic batches of a stream.
     pub batch_inflight_per_stream: usize,
     /// Open atomic batches of the server.
@@ -45,6 +50,7 @@ impl Default for ServerLimits {
             max_ha_assets: 0,
             max_request_batch: 0,
             max_duplicate_window_ns: 0,
+            default_max_consumers: DEFAULT_MAX_CONSUMERS,
             batch_inflight_per_stream: 50,
             batch_inflight_total: 1000,
             batch_msgs: 1000,

@@ -32,9 +32,16 @@ pub struct Recovery {
     pub opened: AtomicU64,
     /// All of them.
     pub done: AtomicBool,
+    /// Accounts in the store directory that have no JetStream, with their streams.
+    pub(crate) skipped: Mutex<{ rank::LEAF }, Vec<(String, Vec<String>)>>,
 }
 
 impl Recovery {
+    /// Accounts in the store directory that have no JetStream, with their streams: nobody serves them.
+    pub fn skipped(&self) -> Vec<(String, Vec<String>)> {
+        self.skipped.lock().clone()
+    }
+
     /// Whether everything is open, or known to be damaged.
     pub fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)

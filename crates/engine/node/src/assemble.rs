@@ -16,6 +16,7 @@ use midge_sync::atomic::AtomicBool;
 use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
 use midge_sync::snapshot::Snapshot;
+use midge_views::metrics::DiskFigures;
 
 use crate::observe::MonitoringFacts;
 use crate::ports::{Host, Ports};
@@ -38,6 +39,8 @@ pub struct Node {
     pub(crate) host: Box<dyn Host>,
     /// Its streams, once [`crate::jetstream::start`] was called.
     pub jetstream: OnceLock<Arc<JetStream>>,
+    /// Reads the figures of the store directory, once [`Node::show_disk`] was called.
+    pub(crate) disk_figures: OnceLock<Box<dyn Fn() -> DiskFigures + Send + Sync>>,
     pub(crate) http_requests: Mutex<{ rank::LEAF }, BTreeMap<String, u64>>,
 }
 
@@ -98,6 +101,7 @@ pub fn assemble(options: Options, mut ports: Ports, now: Now) -> Result<Arc<Node
         monitoring: Snapshot::new(MonitoringFacts::default()),
         host: ports.host,
         jetstream: OnceLock::new(),
+        disk_figures: OnceLock::new(),
         http_requests: Mutex::new(BTreeMap::new()),
     });
     crate::user_info::install(&node);

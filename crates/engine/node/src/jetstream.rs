@@ -105,6 +105,10 @@ fn settings(node: &Node, options: &Options, resources: Resources) -> Settings {
             max_ack_pending: limits.max_ack_pending,
             max_ha_assets: limits.max_ha_assets,
             max_request_batch: limits.max_request_batch,
+            default_max_consumers: match limits.default_max_consumers {
+                0 => default.default_max_consumers,
+                stated => stated,
+            },
             max_duplicate_window_ns: i64::try_from(limits.duplicate_window.as_nanos()).unwrap_or(i64::MAX),
             batch_inflight_per_stream: count(
                 batch.max_inflight_per_stream,

@@ -1,5 +1,8 @@
 //! How monitoring sees a node.
 
+mod accounts;
+mod jetstream;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +14,13 @@ use midge_config::schema::WriteTimeout;
 use midge_stdx::clock::{Now, Wall};
 use midge_subject::{name, wildcard};
 use midge_sync::atomic::Ordering;
+use midge_views::accountz::{Accountz, AccountzOptions};
 use midge_views::connz::{ConnInfo, Connz, ConnzOptions, State, Subscriptions, TlsPeerCert};
 use midge_views::healthz::{Healthz, HealthzOptions};
 use midge_views::json::{Nanos, Time};
-use midge_views::metrics::MetricsSnapshot;
-use midge_views::observe::Observe;
+use midge_views::jsz::{Jsz, JszOptions};
+use midge_views::metrics::{DiskFigures, MetricsSnapshot};
+use midge_views::observe::{Observe, Question, Wake};
 use midge_views::subsz::{IndexStats, SubDetail, SubjectRules, Subsz, SubszOptions};
 use midge_views::varz::{KindCounts, Varz};
 
@@ -61,6 +66,7 @@ impl Observe for Node {
         varz.slow_consumer_stats = KindCounts { clients: varz.slow_consumers, ..KindCounts::default() };
         varz.stale_connection_stats = KindCounts { clients: varz.stale_connections, ..KindCounts::default() };
         varz.subscriptions = self.subscriptions();
+        varz.jetstream = self.jetstream_varz();
         varz.http_req_stats = self.http_requests.lock().clone();
         varz
     }
@@ -111,9 +117,16 @@ impl Observe for Node {
         midge_views::subsz::subsz(server_id, index_stats(&accounts), list, options, RULES, now.wall)
     }
 
-    fn healthz(&self, options: &HealthzOptions, _: Now) -> Healthz {
-        let ready = self.ready.load(Ordering::Acquire);
-        midge_views::healthz::healthz(options, if ready { &[] } else { &["server"] })
+    fn accountz(&self, options: &AccountzOptions, now: Now) -> Result<Accountz, String> {
+        self.accounts_document(options, now)
+    }
+
+    fn jsz(&self, options: &JszOptions, wake: Wake) -> Result<Box<dyn Question<Jsz>>, String> {
+        self.ask_jsz(options, wake)
+    }
+
+    fn healthz(&self, options: &HealthzOptions, wake: Wake) -> Box<dyn Question<Healthz>> {
+        self.ask_healthz(options, wake)
     }
 
     fn metrics(&self, now: Now) -> MetricsSnapshot {
@@ -143,11 +156,17 @@ impl Observe for Node {
             cpu_seconds: usage.cpu_seconds,
             open_files: usage.open_files,
             closed: closed_by_reason(broker),
+            jetstream: self.jetstream_figures(),
         }
     }
 }
 
 impl Node {
+    /// Has the figures of the store directory shown, which `read` gets. The first call counts.
+    pub fn show_disk(&self, read: impl Fn() -> DiskFigures + Send + Sync + 'static) {
+        let _ = self.disk_figures.set(Box::new(read));
+    }
+
     fn subscriptions(&self) -> u64 {
         self.broker.accounts.all().iter().map(|account| account.index_counts().0 as u64).sum()
     }

@@ -110,18 +110,115 @@ impl Healthz {
     }
 
     fn failed(code: u16, kind: ErrorKind, error: String, details: bool) -> Healthz {
-        if !details {
-            return Healthz { code, status: "error", error, errors: Vec::new() };
+        Healthz::refused(code, "error", vec![HealthError::new(kind, error)], details)
+    }
+
+    /// `status` is told where details are not asked for; then only the first of `errors` is.
+    fn refused(code: u16, status: &'static str, errors: Vec<HealthError>, details: bool) -> Healthz {
+        if details {
+            return Healthz { code, status: "error", error: String::new(), errors };
         }
-        let (account, stream, consumer) = Default::default();
-        let errors = vec![HealthError { kind, account, stream, consumer, error }];
-        Healthz { code, status: "error", error: String::new(), errors }
+        let error = errors.into_iter().next().map_or_else(String::new, |first| first.error);
+        Healthz { code, status, error, errors: Vec::new() }
     }
 }
 
-/// Judges a server without JetStream. `not_ready` names the listeners that should be there and are not, such as
-/// `server`.
-pub fn healthz(options: &HealthzOptions, not_ready: &[&str]) -> Healthz {
+impl HealthError {
+    fn new(kind: ErrorKind, error: String) -> HealthError {
+        let (account, stream, consumer) = Default::default();
+        HealthError { kind, account, stream, consumer, error }
+    }
+
+    /// An account whose folder is in the store directory, and which the server does not know.
+    pub fn unresolved(account: &str) -> HealthError {
+        let error = format!("JetStream account '{account}' could not be resolved");
+        HealthError { account: account.to_owned(), ..HealthError::new(ErrorKind::Account, error) }
+    }
+
+    /// A stream that is in the store directory and not served.
+    pub fn unrecovered(account: &str, stream: &str) -> HealthError {
+        HealthError::stream(account, stream, "could not be recovered")
+    }
+
+    /// A stream that cannot be written.
+    pub fn write_failed(account: &str, stream: &str, why: &str) -> HealthError {
+        HealthError::stream(account, stream, &format!("write error: {why}"))
+    }
+
+    /// A stream that was asked for a consumer and said nothing.
+    pub fn silent(account: &str, stream: &str) -> HealthError {
+        HealthError::stream(account, stream, "does not answer")
+    }
+
+    fn stream(account: &str, stream: &str, what: &str) -> HealthError {
+        let error = format!("JetStream stream '{account} > {stream}' {what}");
+        let (account, stream) = (account.to_owned(), stream.to_owned());
+        HealthError { account, stream, ..HealthError::new(ErrorKind::Stream, error) }
+    }
+}
+
+/// What is known of JetStream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JetStream {
+    /// It is not configured.
+    None,
+    /// It is configured and does not run.
+    Off,
+    /// It runs.
+    On(Assets),
+}
+
+/// What is known of what JetStream keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assets {
+    /// While the store directory is being opened: streams opened, and found.
+    pub opening: Option<(u64, u64)>,
+    /// What is wrong with the streams asked about, by account and name.
+    pub troubles: Vec<HealthError>,
+    /// What was asked about and is not there.
+    pub missing: Option<Missing>,
+}
+
+/// The first thing that was asked about and is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The account, or it has no JetStream.
+    Account,
+    /// The stream.
+    Stream,
+    /// The consumer.
+    Consumer,
+}
+
+fn not_found(options: &HealthzOptions, missing: Missing) -> HealthError {
+    let HealthzOptions { account, stream, consumer, .. } = options.clone();
+    let (kind, error) = match missing {
+        Missing::Account => (ErrorKind::Account, format!("JetStream account \"{account}\" not found")),
+        Missing::Stream => {
+            (ErrorKind::Stream, format!("JetStream stream \"{stream}\" not found on account \"{account}\""))
+        }
+        Missing::Consumer => (
+            ErrorKind::Consumer,
+            format!("JetStream consumer \"{consumer}\" not found for stream \"{stream}\" on account \"{account}\""),
+        ),
+    };
+    let mut found = HealthError { account, ..HealthError::new(kind, error) };
+    if missing != Missing::Account {
+        found.stream = stream;
+    }
+    if missing == Missing::Consumer {
+        found.consumer = consumer;
+    }
+    found
+}
+
+/// Whether a request concerns what JetStream keeps, so that [`JetStream::On`] has to say something about it.
+pub fn concerns_assets(options: &HealthzOptions) -> bool {
+    !options.js_server_only && !options.js_enabled_only
+}
+
+/// Judges a server. `not_ready` names the listeners that should be there and are not, such as `server`.
+pub fn healthz(options: &HealthzOptions, not_ready: &[&str], jetstream: JetStream) -> Healthz {
     let bad = |text: &str| Healthz::failed(400, ErrorKind::BadRequest, text.to_owned(), options.details);
     if !options.stream.is_empty() && options.account.is_empty() {
         return bad("\"account\" must not be empty when checking stream health");
@@ -133,15 +230,43 @@ pub fn healthz(options: &HealthzOptions, not_ready: &[&str]) -> Healthz {
         let error = format!("failed to be ready for connections after 1ms: {}", not_ready.join(", "));
         return Healthz::failed(500, ErrorKind::Connection, error, options.details);
     }
-    Healthz::ok()
+    if options.js_server_only {
+        return Healthz::ok();
+    }
+    let unavailable =
+        |code: u16, errors: Vec<HealthError>| Healthz::refused(code, "unavailable", errors, options.details);
+    let assets = match jetstream {
+        JetStream::None => return Healthz::ok(),
+        JetStream::Off => {
+            let error = "JetStream not enabled (10076)".to_owned();
+            return unavailable(503, vec![HealthError::new(ErrorKind::JetStream, error)]);
+        }
+        JetStream::On(_) if options.js_enabled_only => return Healthz::ok(),
+        JetStream::On(assets) => assets,
+    };
+    if let Some((opened, found)) = assets.opening {
+        let error = format!("JetStream is still recovering streams: {opened} of {found}");
+        return unavailable(503, vec![HealthError::new(ErrorKind::JetStream, error)]);
+    }
+    if !assets.troubles.is_empty() {
+        return unavailable(503, assets.troubles);
+    }
+    match assets.missing {
+        Some(missing) => unavailable(404, vec![not_found(options, missing)]),
+        None => Healthz::ok(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn options(query: &str) -> HealthzOptions {
+        HealthzOptions::decode(&Query::parse(query)).unwrap()
+    }
+
     fn asked(query: &str, not_ready: &[&str]) -> (u16, String) {
-        let health = healthz(&HealthzOptions::decode(&Query::parse(query)).unwrap(), not_ready);
+        let health = healthz(&options(query), not_ready, JetStream::None);
         (health.code, health.body())
     }
 
@@ -185,5 +310,76 @@ mod tests {
                 .into())
         );
         assert_eq!(serde_json::to_string(&ErrorKind::JetStream).unwrap(), "\"JETSTREAM\"");
+    }
+
+    fn judged(query: &str, jetstream: JetStream) -> (u16, String) {
+        let health = healthz(&options(query), &[], jetstream);
+        (health.code, health.body())
+    }
+
+    fn on(assets: Assets) -> JetStream {
+        JetStream::On(assets)
+    }
+
+    #[test]
+    fn what_is_asked_about_and_is_not_there_is_said_as_by_the_released_server() {
+        let missing = |missing| on(Assets { missing: Some(missing), ..Assets::default() });
+        for (query, what, body) in [
+            (
+                "account=X",
+                Missing::Account,
+                r#"{"status":"unavailable","error":"JetStream account \"X\" not found"}"#,
+            ),
+            (
+                "account=A&stream=NO",
+                Missing::Stream,
+                r#"{"status":"unavailable","error":"JetStream stream \"NO\" not found on account \"A\""}"#,
+            ),
+            (
+                "account=X&stream=NO&consumer=k&details=1",
+                Missing::Account,
+                r#"{"status":"error","errors":[{"type":"ACCOUNT","account":"X","error":"JetStream account \"X\" not found"}]}"#,
+            ),
+            (
+                "account=A&stream=NO&consumer=k&details=1",
+                Missing::Stream,
+                r#"{"status":"error","errors":[{"type":"STREAM","account":"A","stream":"NO","error":"JetStream stream \"NO\" not found on account \"A\""}]}"#,
+            ),
+            (
+                "account=A&stream=ONE&consumer=no&details=1",
+                Missing::Consumer,
+                r#"{"status":"error","errors":[{"type":"CONSUMER","account":"A","stream":"ONE","consumer":"no","error":"JetStream consumer \"no\" not found for stream \"ONE\" on account \"A\""}]}"#,
+            ),
+        ] {
+            assert_eq!(judged(query, missing(what)), (404, body.to_owned()));
+        }
+        assert_eq!(judged("js-server-only=1&account=X", missing(Missing::Account)).0, 200);
+        assert_eq!(judged("js-enabled-only=1&account=X", missing(Missing::Account)).0, 200);
+    }
+
+    #[test]
+    fn streams_in_trouble_are_named_one_by_one_in_details() {
+        let troubles = vec![
+            HealthError::unrecovered("A", "B2"),
+            HealthError::write_failed("A", "C", "no space left on device"),
+            HealthError::unresolved("ZZZ"),
+        ];
+        let assets = || on(Assets { troubles: troubles.clone(), ..Assets::default() });
+        let first = r#"{"status":"unavailable","error":"JetStream stream 'A \u003e B2' could not be recovered"}"#;
+        assert_eq!(judged("", assets()), (503, first.to_owned()));
+        let all = r#"{"status":"error","errors":[{"type":"STREAM","account":"A","stream":"B2","error":"JetStream stream 'A \u003e B2' could not be recovered"},{"type":"STREAM","account":"A","stream":"C","error":"JetStream stream 'A \u003e C' write error: no space left on device"},{"type":"ACCOUNT","account":"ZZZ","error":"JetStream account 'ZZZ' could not be resolved"}]}"#;
+        assert_eq!(judged("details=1", assets()), (503, all.to_owned()));
+        assert_eq!(judged("js-meta-only=1", assets()).0, 503);
+    }
+
+    #[test]
+    fn jetstream_that_does_not_run_or_still_opens_is_unavailable() {
+        let off = r#"{"status":"unavailable","error":"JetStream not enabled (10076)"}"#;
+        assert_eq!(judged("js-enabled-only=1", JetStream::Off), (503, off.to_owned()));
+        assert_eq!(judged("js-server-only=1", JetStream::Off).0, 200);
+        let opening = || on(Assets { opening: Some((3, 10)), ..Assets::default() });
+        let text = r#"{"status":"error","errors":[{"type":"JETSTREAM","error":"JetStream is still recovering streams: 3 of 10"}]}"#;
+        assert_eq!(judged("details=1", opening()), (503, text.to_owned()));
+        assert_eq!(judged("js-enabled-only=1", opening()).0, 200);
     }
 }

@@ -1,8 +1,10 @@
 //! The objects inside `/varz`. Fields print in the order in which they stand here.
 
+use midge_jsapi::account::{ServerConfig, ServerLimits, ServerStats};
 use serde::Serialize;
 
 use crate::json::{Nanos, Time, is_default};
+use crate::told::Told;
 
 /// The cluster; empty when there is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -270,16 +272,13 @@ pub struct WebsocketVarz {
 pub struct JetStreamVarz {
     /// Its configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub config: Option<serde_json::Value>,
+    pub config: Option<Told<ServerConfig>>,
     /// Its figures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stats: Option<serde_json::Value>,
-    /// Its meta group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub meta: Option<serde_json::Value>,
+    pub stats: Option<Told<ServerStats>>,
     /// Its limits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<serde_json::Value>,
+    pub limits: Option<Told<ServerLimits>>,
 }
 
 /// The cache of OCSP answers.

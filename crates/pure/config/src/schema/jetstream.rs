@@ -41,6 +41,8 @@ pub struct JetStreamLimits {
     pub max_request_batch: i64,
     /// The longest window of duplicates.
     pub duplicate_window: Duration,
+    /// Consumers of a stream that sets no limit of its own; negative for any number.
+    pub default_max_consumers: i64,
     /// Batches.
     pub batch: BatchLimits,
 }
@@ -300,6 +302,7 @@ impl Decoder<'_> {
                 "max_ack_pending" => limits.max_ack_pending = self.int(entry)?,
                 "max_ha_assets" => limits.max_ha_assets = self.int(entry)?,
                 "max_request_batch" => limits.max_request_batch = self.int(entry)?,
+                "default_max_consumers" => limits.default_max_consumers = self.int(entry)?,
                 "duplicate_window" => {
                     limits.duplicate_window = self.duration_text("duplicate_window", entry)?
                 }

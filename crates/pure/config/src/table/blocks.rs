@@ -110,6 +110,8 @@ pub const BLOCK_ROWS: &[Row] = &[
     Row::new(JetStreamLimits, "max_ha_assets", Int, "Replicated streams and consumers."),
     Row::new(JetStreamLimits, "max_request_batch", Int, "Messages of one pull request."),
     Row::new(JetStreamLimits, "duplicate_window", Duration, "The longest window of duplicates."),
+    Row::new(JetStreamLimits, "default_max_consumers", Int, "Consumers of a stream that sets no limit; -1 for any number.")
+        .default("1000"),
     Row::new(JetStreamLimits, "batch", Map, "Limits of batches."),
     Row::new(JetStreamBatch, "max_inflight_per_stream", Int, "Open batches of a stream."),
     Row::new(JetStreamBatch, "max_inflight_total", Int, "Open batches of the server."),

@@ -181,6 +181,7 @@ impl Host {
             max_ack_pending: limit(limits.max_ack_pending, self.account.limits.max_ack_pending),
             max_request_batch: limits.max_request_batch,
             max_consumers: self.account.limits.max_consumers,
+            default_max_consumers: limits.default_max_consumers,
         };
         let mut config = consumer_config::check(config, &cx)?;
         let required = levels::required_of_consumer(&config);

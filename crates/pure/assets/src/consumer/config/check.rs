@@ -281,6 +281,7 @@ fn check_number(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiErro
     }
     let counted = cx.others.iter().filter(|(_, other)| !other.direct && !other.sourcing).count() as i64;
     let limits = [cx.stream.max_consumers, cx.max_consumers];
-    let limit = limits.into_iter().filter(|limit| *limit > 0).min();
+    let default = Some(cx.default_max_consumers).filter(|limit| *limit > 0);
+    let limit = limits.into_iter().filter(|limit| *limit > 0).min().or(default);
     refuse_if(limit.is_some_and(|limit| counted >= limit), errors::MAXIMUM_CONSUMERS_LIMIT)
 }

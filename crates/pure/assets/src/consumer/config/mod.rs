@@ -36,6 +36,8 @@ pub struct CheckCx<'a> {
     pub max_request_batch: i64,
     /// The account's limit of consumers of a stream; 0 or less is none.
     pub max_consumers: i64,
+    /// The server's limit of consumers where neither stream nor account sets one; 0 or less is none.
+    pub default_max_consumers: i64,
 }
 
 /// What is delivered.

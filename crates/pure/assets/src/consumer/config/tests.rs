@@ -26,6 +26,7 @@ fn cx(stream: &StreamConfig) -> CheckCx<'_> {
         max_ack_pending: 0,
         max_request_batch: 0,
         max_consumers: 0,
+        default_max_consumers: 0,
     }
 }
 
@@ -303,6 +304,37 @@ fn a_stream_has_so_many_consumers() {
     assert!(check(pull(), &CheckCx { max_consumers: 0, ..full }).is_ok(), "direct ones are not counted");
     assert!(check(pull(), &CheckCx { exists: true, ..full }).is_ok());
     assert!(check(ConsumerConfig { direct: true, ..push() }, &full).is_ok());
+}
+
+#[test]
+fn the_servers_default_counts_where_neither_stream_nor_account_says_how_many_consumers() {
+    let of = |max_consumers: i64| StreamConfig { max_consumers, ..stream() };
+    let (a, b) = (pull(), pull());
+    let others = [("A", &a), ("B", &b)];
+    for (of_stream, of_account, default, allowed) in [
+        (-1, -1, 2, false),
+        (0, 0, 2, false),
+        (-1, -1, 3, true),
+        (-1, -1, -1, true),
+        (-1, 3, 2, true),
+        (3, -1, 2, true),
+        (2, -1, 1000, false),
+        (-1, 2, 1000, false),
+    ] {
+        let stream = of(of_stream);
+        let cx = CheckCx {
+            others: &others,
+            max_consumers: of_account,
+            default_max_consumers: default,
+            ..cx(&stream)
+        };
+        let case = (of_stream, of_account, default);
+        match check(pull(), &cx) {
+            Ok(_) => assert!(allowed, "{case:?}"),
+            Err(error) => assert_eq!((error.err_code, allowed), (10026, false), "{case:?}"),
+        }
+        assert!(check(pull(), &CheckCx { exists: true, ..cx }).is_ok(), "{case:?}");
+    }
 }
 
 #[test]

@@ -397,6 +397,7 @@ fn check_cx(stream: &StreamConfig) -> CheckCx<'_> {
         max_ack_pending: 0,
         max_request_batch: 0,
         max_consumers: 0,
+        default_max_consumers: 0,
     }
 }
 
