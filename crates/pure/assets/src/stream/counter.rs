@@ -122,14 +122,12 @@ pub(super) fn add(
     let Ok(sources) = serde_json::to_vec(&sources) else { return broken() };
     let mut out = Vec::new();
     let text = difference.text();
-    let added: [(&[u8], &[u8]); 2] =
-        [(names::INCREMENT, text.as_bytes()), (names::COUNTER_SOURCES, &sources)];
-    headers::rewrite(
-        block,
-        |name| name == names::INCREMENT || name == names::COUNTER_SOURCES,
-        &added,
-        &mut out,
-    );
+    let changed = read.incr != Some(text.as_bytes());
+    let mut added: Vec<(&[u8], &[u8])> = Vec::with_capacity(2);
+    added.extend(changed.then_some((names::INCREMENT, text.as_bytes())));
+    added.push((names::COUNTER_SOURCES, &sources));
+    let drop = |name: &[u8]| name == names::COUNTER_SOURCES || (changed && name == names::INCREMENT);
+    headers::rewrite(block, drop, &added, &mut out);
     Step::Ready(Ok(Total { value: value.plus(&difference), headers: Some(out) }))
 }
 

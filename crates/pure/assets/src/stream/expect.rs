@@ -54,9 +54,12 @@ pub(super) fn sequence(
     batch: Option<&Overlay>,
 ) -> Result<(), ApiError> {
     let Some(expected) = headers.expected_last_seq else { return Ok(()) };
-    if batch.is_some_and(|batch| batch.messages() > 0) {
-        return Err(errors::STREAM_WRONG_LAST_SEQUENCE_UNNUMBERED.into());
+    let before = batch.map_or(0, Overlay::messages);
+    let last = store.appended() + before;
+    match seq_of(expected) == last {
+        false => Err(refuse::wrong_last_sequence(last)),
+        // Only the first member of a batch can know what comes before it.
+        true if before > 0 => Err(errors::STREAM_WRONG_LAST_SEQUENCE_UNNUMBERED.into()),
+        true => Ok(()),
     }
-    let last = store.appended();
-    if seq_of(expected) == last { Ok(()) } else { Err(refuse::wrong_last_sequence(last)) }
 }

@@ -177,7 +177,8 @@ impl Stream {
             check!(Err(errors::STREAM_NOT_MATCH));
         }
         let mut ttl = Ttl::parse(headers.ttl);
-        if ttl.is_set() && !config.allow_msg_ttl {
+        let unreadable = batch.is_some() && ttl == Ttl::Invalid;
+        if (ttl.is_set() || unreadable) && !config.allow_msg_ttl {
             if client {
                 check!(Err(errors::MESSAGE_TTL_DISABLED));
             }

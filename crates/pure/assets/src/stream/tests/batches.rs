@@ -117,7 +117,11 @@ fn one_member_that_fails_takes_the_batch_down() {
         code
     };
     assert_eq!(fails(&[("Nats-Expected-Last-Msg-Id", "old")], &[]), 10177);
-    assert_eq!(fails(&[], &[("Nats-Expected-Last-Sequence", "1")]), 10164);
+    // As the Go server answers: the last sequence is told, unless the demand would have been met.
+    assert_eq!(fails(&[], &[("Nats-Expected-Last-Sequence", "1")]), 10071);
+    assert_eq!(fails(&[], &[("Nats-Expected-Last-Sequence", "2")]), 10164);
+    assert_eq!(fails(&[("Nats-TTL", "x")], &[]), 10166);
+    assert_eq!(fails(&[], &[("Nats-Expected-Last-Subject-Sequence-Subject", "s.b")]), 10193);
     assert_eq!(fails(&[("Nats-Expected-Last-Sequence", "7")], &[]), 10071);
     assert_eq!(fails(&[], &[("Nats-Expected-Last-Subject-Sequence", "0")]), 10164);
     assert_eq!(fails(&[], &[("Nats-Msg-Id", "old")]), 10201);

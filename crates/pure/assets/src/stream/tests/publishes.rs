@@ -265,6 +265,10 @@ fn counters_of_sources_survive_what_was_missed() {
     };
     assert_eq!(from(&mut bench, "A", "2", "2"), Verdict::Counted { seq: 1, value: "2".into() });
     assert_eq!(from(&mut bench, "B", "10", "10"), Verdict::Counted { seq: 2, value: "12".into() });
+    assert_eq!(
+        text(&block_of(&mut bench, 1)),
+        "NATS/1.0\r\nNats-Incr: 2\r\nNats-Stream-Source: A 1 > > o.a\r\nNats-Counter-Sources: {\"A\":{\"o.a\":\"2\"}}\r\n\r\n"
+    );
     // Increments from 2 to 7 were missed; the last one was 1.
     assert_eq!(from(&mut bench, "A", "1", "8"), Verdict::Counted { seq: 3, value: "18".into() });
     let headers = crate::stream::headers::Headers::read(&block_of(&mut bench, 3)).incr.map(<[u8]>::to_vec);
