@@ -40,6 +40,8 @@ pub(crate) struct Consumers {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     names: BTreeMap<Arc<str>, u32>,
+    /// How many of them serve mirrors and sources of other streams.
+    direct: usize,
     ready: VecDeque<u32>,
     /// By the time at which they are due; entries that do not agree with their slot are old.
     due: BTreeMap<(Mono, u32), ()>,
@@ -50,6 +52,11 @@ impl Consumers {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// How many are told of: those of mirrors and sources are not.
+    pub(crate) fn shown(&self) -> usize {
+        self.names.len() - self.direct
     }
 
     /// The number of a consumer.
@@ -160,6 +167,7 @@ impl Consumers {
                 self.slots.len() as u32 - 1
             }
         };
+        self.direct += usize::from(slot.consumer.config().direct);
         self.slots[id as usize] = Some(slot);
         self.names.insert(name, id);
         self.make_ready(id);
@@ -172,6 +180,7 @@ impl Consumers {
         slot.close(account);
         self.due.remove(&(slot.due, id));
         self.ready.retain(|ready| *ready != id);
+        self.direct -= usize::from(slot.consumer.config().direct);
         self.names.remove(&slot.consumer.identity().name);
         self.free.push(id);
         Some(*slot.consumer)

@@ -18,7 +18,7 @@ impl Host {
                 host.info(now).map(|info| {
                     let Some(part) = part.take() else { return };
                     let (direct_consumers, consumers) =
-                        host.shown_consumers(&part.which, now).into_iter().partition(is_internal);
+                        host.shown_consumers(&part.which, now).into_iter().partition(is_direct);
                     let (state, mirror, sources) = (info.state, info.mirror, info.sources);
                     part.fill(Shown { state, mirror, sources, consumers, direct_consumers });
                 })
@@ -45,6 +45,6 @@ impl Host {
 }
 
 /// Whether it serves a mirror or a source of another stream.
-fn is_internal(info: &ConsumerInfo) -> bool {
-    info.config.as_ref().is_some_and(|config| config.direct || config.sourcing)
+fn is_direct(info: &ConsumerInfo) -> bool {
+    info.config.as_ref().is_some_and(|config| config.direct)
 }

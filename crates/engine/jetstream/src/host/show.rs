@@ -91,7 +91,7 @@ impl Host {
         vitals.bytes.store(state.bytes, Ordering::Relaxed);
         vitals.first_seq.store(state.first_seq, Ordering::Relaxed);
         vitals.last_seq.store(self.visible.min(state.last_seq), Ordering::Relaxed);
-        vitals.consumers.store(self.consumers.len() as u64, Ordering::Relaxed);
+        vitals.consumers.store(self.consumers.shown() as u64, Ordering::Relaxed);
         let used = i64::try_from(state.bytes).unwrap_or(i64::MAX);
         if used != self.used {
             let more = used - self.used;

@@ -30,7 +30,7 @@ use crate::api::manager::Told;
 impl Host {
     /// What is told of the stream, without details.
     pub(in crate::host) fn info(&mut self, now: Now) -> Step<StreamInfo> {
-        let state = match info::state(&mut self.store, self.visible, self.consumers.len()) {
+        let state = match info::state(&mut self.store, self.visible, self.consumers.shown()) {
             Step::Ready(state) => state,
             Step::Wait => return Step::Wait,
             Step::Failed(error) => return Step::Failed(error),
