@@ -76,6 +76,8 @@ pub(crate) async fn start(node: &Arc<Node>, shards: &Arc<Shards>) -> Result<Opti
         disk: Some(Arc::new(disk.clone())),
         entropy: Box::new(SystemEntropy),
     };
+    let shown = disk.clone();
+    node.show_disk(move || crate::disk_figures::read(&shown));
     midge_node::jetstream::start(node, resources, report.deltas, ports).map_err(StartError::System)?;
     Ok(Some(disk))
 }

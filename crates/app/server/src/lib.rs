@@ -20,6 +20,7 @@
 
 mod advertise;
 mod builder;
+mod disk_figures;
 mod files;
 mod jetstream;
 mod lame_duck;
