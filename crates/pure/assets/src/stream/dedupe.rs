@@ -1,7 +1,7 @@
 //! Which message ids were stored lately.
 //!
 //! An id is kept as a fingerprint of 128 bits under a random key, so that nobody outside can make two ids meet, with its sequence and
-//! time: 28 bytes, and 5 to 11 in a table of places. Ids are in the order of their times, in chunks that never move; expiry takes them from the front.
+//! time: 28 bytes, and 5 to 11 in a table of places. Ids are in the order of their times, in full chunks that never move; expiry takes them from the front.
 
 use std::collections::VecDeque;
 
@@ -24,8 +24,8 @@ const REBUILD_BUDGET: usize = 4096;
 struct Entry {
     print: [u32; 4],
     seq: [u32; 2],
-    /// Milliseconds after the base of the chunk.
-    after_ms: u32,
+    /// Units of time after the base of the chunk.
+    after: u32,
 }
 
 impl Entry {
@@ -43,7 +43,9 @@ struct Chunk {
 pub struct Dedupe {
     window_ns: i64,
     keys: [NamedHash; 2],
-    /// Every one but the last is full, or ended early because its times would not fit.
+    /// What times are counted in: so long that a window fits 31 bits.
+    unit_ns: i64,
+    /// Every one but the last is full.
     chunks: VecDeque<Chunk>,
     /// Entries of the first chunk that are gone.
     gone: usize,
@@ -52,8 +54,6 @@ pub struct Dedupe {
     first: u32,
     /// Numbers of entries by fingerprint, probed linearly; a power of two long.
     table: Vec<u32>,
-    /// Numbers at which the chunks begin.
-    starts: VecDeque<u32>,
 }
 
 /// The fingerprint of an id.
@@ -70,13 +70,13 @@ impl Dedupe {
         };
         Dedupe {
             window_ns: window_ns.max(0),
+            unit_ns: unit_of(window_ns),
             keys: [key(), key()],
             chunks: VecDeque::new(),
             gone: 0,
             len: 0,
             first: 0,
             table: Vec::new(),
-            starts: VecDeque::new(),
         }
     }
 
@@ -101,12 +101,18 @@ impl Dedupe {
         if self.window_ns == 0 {
             self.clear();
         }
+        let (before, unit_ns) = (self.unit_ns, unit_of(self.window_ns));
+        if before != unit_ns {
+            for entry in self.chunks.iter_mut().flat_map(|chunk| &mut chunk.entries) {
+                entry.after = units(i64::from(entry.after).saturating_mul(before), unit_ns);
+            }
+            self.unit_ns = unit_ns;
+        }
     }
 
     /// Forgets all ids.
     pub fn clear(&mut self) {
         self.chunks.clear();
-        self.starts.clear();
         self.table.clear();
         (self.gone, self.len) = (0, 0);
     }
@@ -146,11 +152,10 @@ impl Dedupe {
         while let Some(chunk) = self.chunks.front() {
             let Some(entry) = chunk.entries.get(self.gone).copied() else {
                 self.chunks.pop_front();
-                self.starts.pop_front();
                 self.gone = 0;
                 continue;
             };
-            if time(chunk.base_ns, &entry).saturating_add(self.window_ns) > now_ns {
+            if self.time(chunk, &entry).saturating_add(self.window_ns) > now_ns {
                 break;
             }
             self.take_out(Print(entry.print), self.first);
@@ -164,37 +169,47 @@ impl Dedupe {
     pub fn next_expiry_ns(&self) -> Option<i64> {
         let chunk = self.chunks.front()?;
         let entry = chunk.entries.get(self.gone)?;
-        Some(time(chunk.base_ns, entry).saturating_add(self.window_ns))
+        Some(self.time(chunk, entry).saturating_add(self.window_ns))
     }
 
     fn push(&mut self, print: Print, seq: u64, now_ns: i64) -> u32 {
         let number = following(self.first, self.len);
-        let after_ms = |base_ns: i64| u32::try_from(now_ns.saturating_sub(base_ns).max(0) / 1_000_000).ok();
-        let fits = self
-            .chunks
-            .back()
-            .is_some_and(|last| last.entries.len() < CHUNK && after_ms(last.base_ns).is_some());
-        if !fits {
+        if self.chunks.back().is_none_or(|last| last.entries.len() == CHUNK) {
             self.chunks.push_back(Chunk { base_ns: now_ns, entries: Vec::new() });
-            self.starts.push_back(number);
         }
+        let gone = if self.chunks.len() == 1 { self.gone } else { 0 };
+        let unit_ns = self.unit_ns;
         if let Some(last) = self.chunks.back_mut() {
-            let after_ms = after_ms(last.base_ns).unwrap_or(0);
-            last.entries.push(Entry { print: print.0, seq: [seq as u32, (seq >> 32) as u32], after_ms });
+            if now_ns.saturating_sub(last.base_ns) / unit_ns > i64::from(u32::MAX) {
+                // The chunk was begun long before the window; what is left of it is in the window.
+                let first = last.entries.get(gone).map_or(0, |entry| entry.after);
+                let moved = if last.entries.len() > gone {
+                    last.base_ns.saturating_add(i64::from(first).saturating_mul(unit_ns))
+                } else {
+                    now_ns
+                };
+                last.entries.iter_mut().for_each(|entry| entry.after = entry.after.saturating_sub(first));
+                last.base_ns = moved;
+            }
+            let after = units(now_ns.saturating_sub(last.base_ns), unit_ns);
+            last.entries.push(Entry { print: print.0, seq: [seq as u32, (seq >> 32) as u32], after });
         }
         self.len += 1;
         number
     }
 
+    /// The entry of a number, with its time. O(1).
     fn entry(&self, number: u32) -> Option<(Entry, i64)> {
-        // Numbers are compared by how far they are from the first one, for they wrap.
-        let base = *self.starts.front()?;
-        let distance = distance(base, number);
-        let at =
-            self.starts.partition_point(|start| self::distance(base, *start) <= distance).checked_sub(1)?;
-        let chunk = self.chunks.get(at)?;
-        let entry = chunk.entries.get(self::distance(*self.starts.get(at)?, number) as usize)?;
-        Some((*entry, time(chunk.base_ns, entry)))
+        // The first chunk begins `gone` entries before the first one. Numbers are compared by how far they are from there, for they wrap.
+        let start = self.first.wrapping_sub(self.gone as u32) & LAST_NUMBER;
+        let distance = (number.wrapping_sub(start) & LAST_NUMBER) as usize;
+        let chunk = self.chunks.get(distance / CHUNK)?;
+        let entry = chunk.entries.get(distance % CHUNK)?;
+        Some((*entry, self.time(chunk, entry)))
+    }
+
+    fn time(&self, chunk: &Chunk, entry: &Entry) -> i64 {
+        chunk.base_ns.saturating_add(i64::from(entry.after).saturating_mul(self.unit_ns))
     }
 
     fn home(&self, print: Print) -> usize {
@@ -267,12 +282,13 @@ fn following(number: u32, by: usize) -> u32 {
     number.wrapping_add(by as u32) & LAST_NUMBER
 }
 
-fn distance(from: u32, to: u32) -> u32 {
-    to.wrapping_sub(from) & LAST_NUMBER
+/// A millisecond, or as much more as a longer window needs.
+fn unit_of(window_ns: i64) -> i64 {
+    (window_ns >> 31).max(1_000_000)
 }
 
-fn time(base_ns: i64, entry: &Entry) -> i64 {
-    base_ns.saturating_add(i64::from(entry.after_ms) * 1_000_000)
+fn units(ns: i64, unit_ns: i64) -> u32 {
+    u32::try_from(ns.max(0) / unit_ns).unwrap_or(u32::MAX)
 }
 
 /// Gathers the ids of stored messages again, after a start. Also finds the id of the last message.
@@ -373,5 +389,28 @@ mod tests {
             dedupe.insert(print, n, n as i64);
         }
         assert!((0..4000u64).all(|n| dedupe.find(dedupe.print(&n.to_le_bytes()), 0) == Some(n)));
+    }
+
+    #[test]
+    fn ids_may_be_far_apart_and_windows_long() {
+        let day_ns = 86_400_000_000_000;
+        let mut dedupe = dedupe(day_ns);
+        for day in 0..200 {
+            let print = dedupe.print(&[day]);
+            dedupe.insert(print, u64::from(day), i64::from(day) * day_ns + 5_000_000);
+            assert_eq!(dedupe.find(print, i64::from(day) * day_ns + 5_000_000), Some(u64::from(day)));
+            assert_eq!(dedupe.len(), 1);
+        }
+        dedupe.set_window(400 * day_ns);
+        for day in 200..=255 {
+            let print = dedupe.print(&[day]);
+            dedupe.insert(print, u64::from(day), i64::from(day) * day_ns);
+        }
+        assert_eq!(dedupe.len(), 57);
+        let last = dedupe.print(&[199]);
+        assert_eq!(dedupe.find(last, 598 * day_ns), Some(199));
+        assert_eq!(dedupe.find(last, 600 * day_ns), None);
+        dedupe.set_window(58 * day_ns);
+        assert_eq!(dedupe.find(last, 256 * day_ns), Some(199));
     }
 }
