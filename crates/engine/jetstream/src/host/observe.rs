@@ -35,10 +35,7 @@ impl Host {
                 let found = self.consumers.find(name).and_then(|id| self.consumers.get(id));
                 found.map(|consumer| consumer.info(now, visible)).into_iter().collect()
             }
-            Which::Own => all
-                .filter(|c| !c.config().direct && !c.config().sourcing)
-                .map(|c| c.info(now, visible))
-                .collect(),
+            Which::Own => all.filter(|c| !c.config().direct).map(|c| c.info(now, visible)).collect(),
             Which::All => all.map(|c| c.info(now, visible)).collect(),
         }
     }
