@@ -69,7 +69,7 @@ impl<'a> Headers<'a> {
         let Some(first) = lines.next() else { return headers };
         headers.has_status = first != b"NATS/1.0";
         for line in lines {
-            let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+            let Some(colon) = memchr::memchr(b':', line) else { continue };
             let (name, value) = line.split_at(colon);
             let Some(place) = headers.place(name) else { continue };
             if place.is_none() {
@@ -165,7 +165,10 @@ impl<'a> Lines<'a> {
 impl<'a> Iterator for Lines<'a> {
     type Item = &'a [u8];
     fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memmem::find(self.rest, b"\r\n");
+        // Lines are short: a searcher for two bytes would cost more than it saves.
+        let end = memchr::memchr_iter(b'\n', self.rest)
+            .filter_map(|at| at.checked_sub(1))
+            .find(|at| self.rest.get(*at) == Some(&b'\r'));
         let (line, rest) = match end {
             Some(at) => (self.rest.get(..at)?, self.rest.get(at + 2..)?),
             None => (self.rest, &[] as &[u8]),

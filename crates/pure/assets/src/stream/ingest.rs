@@ -31,7 +31,7 @@ const MEMORY_OVERHEAD: u64 = 16;
 pub(super) struct Member<'m> {
     pub subject: &'m [u8],
     pub block: &'m [u8],
-    pub headers: Headers<'m>,
+    pub headers: &'m Headers<'m>,
     pub payload: &'m [u8],
     pub origin: Origin,
     /// The last one of an atomic batch that does not say so itself.
@@ -39,7 +39,12 @@ pub(super) struct Member<'m> {
 }
 
 impl<'m> Member<'m> {
-    pub fn new(subject: &'m [u8], block: &'m [u8], headers: Headers<'m>, payload: &'m [u8]) -> Member<'m> {
+    pub fn new(
+        subject: &'m [u8],
+        block: &'m [u8],
+        headers: &'m Headers<'m>,
+        payload: &'m [u8],
+    ) -> Member<'m> {
         Member { subject, block, headers, payload, origin: Origin::Client, commits: false }
     }
 }
@@ -116,7 +121,7 @@ impl Stream {
         } else if message.origin.is_client() && BatchReply::is_meant(message.reply) {
             self.fast_member(store, &message, &headers, cx)
         } else {
-            self.single(store, &message, headers, cx)
+            self.single(store, &message, &headers, cx)
         };
         // The buffers that were used for storing are the newer ones.
         let used = std::mem::replace(&mut self.scratch, scratch);
@@ -129,7 +134,7 @@ impl Stream {
         &mut self,
         store: &mut Store,
         message: &Incoming<'_>,
-        headers: Headers<'_>,
+        headers: &Headers<'_>,
         cx: &mut Cx<'_>,
     ) -> Step<Verdict> {
         let mut member = Member::new(message.subject, message.headers, headers, message.payload);
@@ -162,7 +167,7 @@ impl Stream {
         cx: &Cx<'_>,
         batch: Option<&Overlay>,
     ) -> Step<Result<Plan<'m>, Refusal>> {
-        let Member { subject, block, ref headers, payload, origin, .. } = *member;
+        let Member { subject, block, headers, payload, origin, .. } = *member;
         let config = &self.config;
         let client = origin.is_client();
         let record_len = message_len(subject.len(), block.len(), payload.len());

@@ -106,7 +106,7 @@ pub struct Outbox {
     pub abandoned: Vec<Abandoned>,
 }
 
-/// A copy of a stored message, to be published when the stored one is durable.
+/// A copy of a stored message, to be published when the stored one is visible ([`Stream::visible`](super::Stream::visible)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Republished {
     /// The sequence of the stored message.
@@ -122,7 +122,7 @@ pub struct Republished {
 /// An answer to a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The answer may go when everything up to this sequence is durable; 0 for at once.
+    /// The answer may go when everything up to this sequence is durable, and not before those that were given earlier; 0 for no sequence.
     pub after_seq: u64,
     /// Where it goes.
     pub subject: Bytes,

@@ -253,8 +253,8 @@ impl Stream {
         let mut overlay = Overlay::default();
         let mut checked = Vec::with_capacity(members.len());
         let last = members.len().wrapping_sub(1);
-        for (at, (subject, block, payload)) in members.iter().enumerate() {
-            let headers = Headers::read(block);
+        let read: Vec<Headers<'_>> = members.iter().map(|(_, block, _)| Headers::read(block)).collect();
+        for (at, ((subject, block, payload), headers)) in members.iter().zip(&read).enumerate() {
             if headers.expected_last_id.is_some() {
                 return Step::Ready(Err(refuse::batch_header("Nats-Expected-Last-Msg-Id")));
             }

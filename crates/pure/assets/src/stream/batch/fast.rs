@@ -172,7 +172,7 @@ impl Stream {
             self.fast_commit(place.id, member.reply, cx);
             return Step::Ready(Verdict::Handled);
         }
-        let verdict = ready!(self.single(store, member, *headers, cx));
+        let verdict = ready!(self.single(store, member, headers, cx));
         if known && gap {
             self.fast_gap(place, expected, member.reply, cx);
         }
