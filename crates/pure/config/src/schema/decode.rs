@@ -31,6 +31,8 @@ pub(crate) struct Decoder<'a> {
     files: &'a Files,
     errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Where values of a wrong type are reported, if not at themselves.
+    types_at: Option<At>,
     /// Names that must be unique in the whole configuration.
     pub(super) names: Names,
 }
@@ -45,7 +47,7 @@ pub(super) struct Names {
 
 impl<'a> Decoder<'a> {
     pub(crate) fn new(files: &'a Files) -> Self {
-        Decoder { files, errors: Vec::new(), warnings: Vec::new(), names: Names::default() }
+        Decoder { files, errors: Vec::new(), warnings: Vec::new(), types_at: None, names: Names::default() }
     }
 
     /// The place of a value as messages and the edge name it.
@@ -100,7 +102,16 @@ impl<'a> Decoder<'a> {
 
     fn type_error(&mut self, node: &Node, expected: &str) -> Stop {
         let got = node.value.type_name();
-        self.error(&node.at, format!("interface conversion: interface {{}} is {got}, not {expected}"))
+        let at = self.types_at.clone().unwrap_or_else(|| node.at.clone());
+        self.error(&at, format!("interface conversion: interface {{}} is {got}, not {expected}"))
+    }
+
+    /// Reads a block whose values of a wrong type are reported at the block itself.
+    pub(crate) fn with_types_at<T>(&mut self, at: &At, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.types_at.replace(at.clone());
+        let found = read(self);
+        self.types_at = before;
+        found
     }
 
     pub(crate) fn int(&mut self, node: &Node) -> Decoded<i64> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::decode::{Decoded, Decoder, shown};
+use midge_stdx::goquote;
+
+use super::decode::{Decoded, Decoder, Stop, shown};
+use super::duration;
 use crate::lang::{Map, Node, Value};
 use crate::quote::quoted;
 use crate::table::{Block, find};
@@ -156,10 +159,12 @@ impl Decoder<'_> {
     ) -> Decoded<()> {
         match &node.value {
             Value::Bool(on) => jetstream.enabled = *on,
-            Value::String(text) => jetstream.enabled = self.switch(node, &text.to_text())?,
+            Value::String(text) => {
+                jetstream.enabled = switch(&text.to_text()).map_err(|why| self.error(&node.at, why))?;
+            }
             Value::Map(map) => {
                 jetstream.enabled = true;
-                self.jetstream_block(jetstream, store_dir, map)?;
+                self.with_types_at(&node.at, |decoder| decoder.jetstream_block(jetstream, store_dir, map))?;
             }
             value => {
                 let got = value.type_name();
@@ -170,51 +175,34 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn switch(&mut self, node: &Node, text: &str) -> Decoded<bool> {
-        match text.to_lowercase().as_str() {
-            "enabled" | "enable" => Ok(true),
-            "disabled" | "disable" => Ok(false),
-            _ => {
-                let why = format!("Expected 'enabled' or 'disabled' for string value, got '{text}'");
-                Err(self.error(&node.at, why))
-            }
-        }
-    }
-
     fn jetstream_block(&mut self, to: &mut JetStream, store_dir: &mut String, map: &Map) -> Decoded<()> {
         for (key, entry) in map.iter() {
             let name = key.to_text();
             let Some(row) = self.row(Block::JetStream, key, entry) else { continue };
             match row.key {
                 "enabled" => to.enabled = self.bool(entry)?,
-                "store_dir" => {
-                    let dir = self.text(entry)?;
-                    if !store_dir.is_empty() && *store_dir != dir {
-                        return Err(self.error(&entry.at, "Duplicate 'store_dir' configuration"));
-                    }
-                    *store_dir = dir;
-                }
+                "store_dir" => self.store_dir(store_dir, entry)?,
                 "max_memory_store" => to.max_memory = Some(self.store_size("max_mem_store", entry)?),
                 "max_file_store" => to.max_file = Some(self.store_size("max_file_store", entry)?),
-                "strict" => to.strict = self.bool(entry)?,
+                "strict" => match entry.value {
+                    Value::Bool(strict) => to.strict = strict,
+                    _ => {
+                        let got = shown(&entry.value);
+                        let why = format!("Expected 'true' or 'false' for bool value, got '{got}'");
+                        return Err(self.error(&entry.at, why));
+                    }
+                },
                 "sync_interval" => match &entry.value {
                     Value::String(text) if text.to_text().to_lowercase() == "always" => {
                         to.sync_always = true;
                         to.sync_interval = Some(DEFAULT_SYNC_INTERVAL);
                     }
                     _ => {
-                        to.sync_interval = Some(self.duration("sync", entry)?);
+                        to.sync_interval = Some(self.duration(&name, entry)?);
                         to.sync_always = false;
                     }
                 },
-                "domain" => {
-                    let domain = self.text(entry)?;
-                    if domain.contains(['.', '*', '>']) {
-                        let why = "invalid domain name: may not contain ., * or >";
-                        return Err(self.error(&entry.at, why));
-                    }
-                    to.domain = domain;
-                }
+                "domain" => to.domain = self.text(entry)?,
                 "key" => to.key = self.text(entry)?,
                 "prev_key" => to.previous_key = self.text(entry)?,
                 "cipher" => {
@@ -228,41 +216,32 @@ impl Decoder<'_> {
                         }
                     };
                 }
-                "extension_hint" => {
-                    let hint = self.text(entry)?;
-                    if hint != "no_extend" && hint != "will_extend" {
-                        let why = format!("expected 'no_extend' for string value, got '{hint}'");
-                        return Err(self.error(&entry.at, why));
-                    }
-                    to.extension_hint = hint;
-                }
+                "extension_hint" => to.extension_hint = self.text(entry)?,
                 "unique_tag" => to.unique_tag = self.text(entry)?.trim().to_lowercase(),
                 // These bound what replication does: without a cluster they have nothing to bound, here as in the reference server.
-                "max_outstanding_catchup" | "meta_compact_size" => {
+                "max_outstanding_catchup" => {
+                    self.store_size(row.key, entry)?;
+                }
+                "meta_compact_size" => {
                     if self.store_size(row.key, entry)? < 0 {
-                        let name = quoted(row.key);
-                        return Err(self.error(&entry.at, format!("Expected an absolute size for {name}")));
+                        return Err(self.no_absolute_size(&name, entry, ""));
                     }
                 }
-                "meta_compact" => {
-                    self.absolute(&name, entry)?;
-                }
+                "meta_compact" => match entry.value {
+                    Value::Integer(0..) => {}
+                    _ => return Err(self.no_absolute_size(&name, entry, "")),
+                },
                 "meta_compact_sync" => {
                     self.bool(entry)?;
                 }
-                "max_concurrent_io" => {
-                    let count = self.int(entry)?;
-                    if !(4..=8192).contains(&count) {
-                        let why = format!(
-                            "Expected an absolute size for \"max_concurrent_io\" between 4 and 8192, got {count}"
-                        );
-                        return Err(self.error(&entry.at, why));
-                    }
-                }
+                "max_concurrent_io" => match entry.value {
+                    Value::Integer(4..=8192) => {}
+                    _ => return Err(self.no_absolute_size(&name, entry, " between 4 and 8192")),
+                },
                 "max_buffered_size" => to.max_buffered_size = Some(self.store_size(row.key, entry)?),
-                "max_buffered_msgs" => to.max_buffered_msgs = Some(self.absolute(&name, entry)?),
-                "request_queue_limit" => to.request_queue_limit = Some(self.absolute(&name, entry)?),
-                "info_queue_limit" => to.info_queue_limit = Some(self.absolute(&name, entry)?),
+                "max_buffered_msgs" => to.max_buffered_msgs = Some(self.size(&name, entry)?),
+                "request_queue_limit" => to.request_queue_limit = Some(self.size(&name, entry)?),
+                "info_queue_limit" => to.info_queue_limit = Some(self.size(&name, entry)?),
                 "limits" => self.jetstream_limits(&mut to.limits, entry)?,
                 _ => self.not_supported(key, entry, row),
             }
@@ -281,20 +260,45 @@ impl Decoder<'_> {
         }
     }
 
-    fn absolute(&mut self, name: &str, node: &Node) -> Decoded<i64> {
+    /// A number; none and less than none stand for the default.
+    fn size(&mut self, name: &str, node: &Node) -> Decoded<i64> {
         match node.value {
-            Value::Integer(count) if count >= 0 => Ok(count),
-            _ => {
-                let (name, got) = (quoted(name), shown(&node.value));
-                Err(self.error(&node.at, format!("Expected a parseable size for {name}, got {got}")))
-            }
+            Value::Integer(count) => Ok(count),
+            _ => Err(self.not_parseable("size", name, node)),
         }
+    }
+
+    fn not_parseable(&mut self, what: &str, name: &str, node: &Node) -> Stop {
+        let (name, got) = (quoted(name), shown(&node.value));
+        self.error(&node.at, format!("Expected a parseable {what} for {name}, got {got}"))
+    }
+
+    fn no_absolute_size(&mut self, name: &str, node: &Node, range: &str) -> Stop {
+        let (name, got) = (quoted(name), shown(&node.value));
+        self.error(&node.at, format!("Expected an absolute size for {name}{range}, got {got}"))
+    }
+
+    /// Where files lie: to be said once, on top or in the block.
+    pub(super) fn store_dir(&mut self, to: &mut String, node: &Node) -> Decoded<()> {
+        let dir = self.text(node)?;
+        if !to.is_empty() {
+            return Err(self.error(&node.at, "Duplicate 'store_dir' configuration"));
+        }
+        *to = dir;
+        Ok(())
+    }
+
+    /// A duration text whose fault is told without a position.
+    fn limit_duration(&mut self, field: &str, node: &Node) -> Decoded<Duration> {
+        let text = self.text(node)?;
+        let nanos = duration::parse(&text).map_err(|why| self.bare_error(&node.at, why))?;
+        duration::from_nanos(nanos).ok_or_else(|| self.error(&node.at, format!("{field} cannot be negative")))
     }
 
     fn jetstream_limits(&mut self, limits: &mut JetStreamLimits, node: &Node) -> Decoded<()> {
         let Value::Map(map) = &node.value else {
-            let got = shown(&node.value);
-            return Err(self.error(&node.at, format!("Expected a map to define JetStream limits, got {got}")));
+            let got = node.value.type_name();
+            return Err(self.error(&node.at, format!("Expected a map to define JetStreamLimits, got {got}")));
         };
         for (key, entry) in map.iter() {
             let Some(row) = self.row(Block::JetStreamLimits, key, entry) else { continue };
@@ -304,7 +308,7 @@ impl Decoder<'_> {
                 "max_request_batch" => limits.max_request_batch = self.int(entry)?,
                 "default_max_consumers" => limits.default_max_consumers = self.int(entry)?,
                 "duplicate_window" => {
-                    limits.duplicate_window = self.duration_text("duplicate_window", entry)?
+                    limits.duplicate_window = self.limit_duration("duplicate_window", entry)?;
                 }
                 _ => self.batch_limits(&mut limits.batch, entry)?,
             }
@@ -314,7 +318,7 @@ impl Decoder<'_> {
 
     fn batch_limits(&mut self, batch: &mut BatchLimits, node: &Node) -> Decoded<()> {
         let Value::Map(map) = &node.value else {
-            let got = shown(&node.value);
+            let got = node.value.type_name();
             return Err(self.error(&node.at, format!("Expected a map to define batch limits, got {got}")));
         };
         for (key, entry) in map.iter() {
@@ -323,7 +327,7 @@ impl Decoder<'_> {
                 "max_inflight_per_stream" => batch.max_inflight_per_stream = Some(self.int(entry)?),
                 "max_inflight_total" => batch.max_inflight_total = Some(self.int(entry)?),
                 "max_msgs" => batch.max_msgs = Some(self.int(entry)?),
-                _ => batch.timeout = Some(self.duration_text("timeout", entry)?),
+                _ => batch.timeout = Some(self.limit_duration("timeout", entry)?),
             }
         }
         Ok(())
@@ -334,14 +338,14 @@ impl Decoder<'_> {
         let map = match &node.value {
             Value::Bool(on) => return Ok(on.then(AccountJetStream::default)),
             Value::String(text) => {
-                let on = self.switch(node, &text.to_text())?;
+                let on = switch(&text.to_text()).map_err(|why| self.bare_error(&node.at, why))?;
                 return Ok(on.then(AccountJetStream::default));
             }
             Value::Map(map) => map,
             value => {
                 let got = value.type_name();
                 let why = format!("Expected map, bool or string to define JetStream, got {got}");
-                return Err(self.error(&node.at, why));
+                return Err(self.bare_error(&node.at, why));
             }
         };
         let mut limits = AccountJetStream::default();
@@ -355,47 +359,67 @@ impl Decoder<'_> {
                 continue;
             };
             match row.key {
-                "max_memory" => limits.max_memory = self.store_size(&name, entry)?,
-                "max_store" => limits.max_store = self.store_size(&name, entry)?,
-                "max_streams" => limits.max_streams = self.int(entry)?,
-                "max_consumers" => limits.max_consumers = self.int(entry)?,
-                "max_bytes_required" => limits.max_bytes_required = self.bool(entry)?,
-                "mem_max_stream_bytes" => limits.memory_max_stream_bytes = self.store_size(&name, entry)?,
-                "disk_max_stream_bytes" => limits.disk_max_stream_bytes = self.store_size(&name, entry)?,
-                "max_ack_pending" => limits.max_ack_pending = self.int(entry)?,
-                _ => self.not_supported(key, entry, row),
+                "max_memory" => limits.max_memory = self.size(&name, entry)?,
+                "max_store" => limits.max_store = self.size(&name, entry)?,
+                "max_streams" => limits.max_streams = self.size(&name, entry)?,
+                "max_consumers" => limits.max_consumers = self.size(&name, entry)?,
+                "max_bytes_required" => match entry.value {
+                    Value::Bool(required) => limits.max_bytes_required = required,
+                    _ => return Err(self.not_parseable("bool", &name, entry)),
+                },
+                "mem_max_stream_bytes" => limits.memory_max_stream_bytes = self.size(&name, entry)?,
+                "disk_max_stream_bytes" => limits.disk_max_stream_bytes = self.size(&name, entry)?,
+                "max_ack_pending" => limits.max_ack_pending = self.size(&name, entry)?,
+                _ => self.replication_account(&name, entry)?,
             }
         }
         Ok(Some(limits))
+    }
+
+    /// In which account replication runs: without a cluster it runs in none, here as in the reference server.
+    fn replication_account(&mut self, name: &str, node: &Node) -> Decoded<()> {
+        let what = match &node.value {
+            Value::String(text) => match text.to_text().as_str() {
+                "system" | "owner" | "" => return Ok(()),
+                _ => "Expected 'system' or 'owner' string value",
+            },
+            _ => "Expected either 'system' or 'owner' string value",
+        };
+        let (name, got) = (quoted(name), shown(&node.value));
+        Err(self.error(&node.at, format!("{what} for {name}, got {got}")))
     }
 }
 
 /// What `always` and an unstated interval amount to in monitoring.
 pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_secs(120);
 
-/// `1.5GB` style: digits and a unit of K, M, G, T (powers of 1024), also as `KB`, `KiB`; −1 for no limit.
+/// Whether a word means on.
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_lowercase().as_str() {
+        "enabled" | "enable" => Ok(true),
+        "disabled" | "disable" => Ok(false),
+        _ => Err(format!("Expected 'enabled' or 'disabled' for string value, got '{text}'")),
+    }
+}
+
+/// Digits and a unit of K, M, G, T (powers of 1024); nothing at all is 0.
 fn storage_size(text: &str) -> Result<i64, String> {
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Ok(0);
+    let Some((at, unit)) = text.char_indices().next_back() else { return Ok(0) };
+    let digits = text.get(..at).unwrap_or_default();
+    let unsigned = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+    let fault = |why: &str| format!("strconv.ParseInt: parsing {}: {why}", goquote::quote(digits.as_bytes()));
+    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(fault("invalid syntax"));
     }
-    if trimmed == "-1" {
-        return Ok(-1);
-    }
-    let unit = trimmed.char_indices().next_back().map(|(at, unit)| (at, unit.to_ascii_uppercase()));
+    let number: i64 = digits.parse().map_err(|_| fault("value out of range"))?;
     let shift = match unit {
-        Some((_, 'K')) => 10,
-        Some((_, 'M')) => 20,
-        Some((_, 'G')) => 30,
-        Some((_, 'T')) => 40,
-        _ => return Err(format!("storage string {} must end in K, M, G, or T", quoted(text))),
+        'K' => 10,
+        'M' => 20,
+        'G' => 30,
+        'T' => 40,
+        _ => return Err("sizes defined as strings must end in K, M, G, T".to_owned()),
     };
-    let digits = unit.and_then(|(at, _)| trimmed.get(..at)).unwrap_or_default();
-    digits
-        .parse::<i64>()
-        .ok()
-        .and_then(|n| n.checked_mul(1 << shift))
-        .ok_or_else(|| format!("storage string {} is no size", quoted(text)))
+    number.checked_mul(1 << shift).ok_or_else(|| format!("storage string {} is too large", quoted(text)))
 }
 
 #[cfg(test)]
@@ -405,9 +429,19 @@ mod tests {
     #[test]
     fn sizes_have_units() {
         assert_eq!(storage_size("1G"), Ok(1 << 30));
-        assert_eq!(storage_size("512k"), Ok(512 << 10));
-        assert_eq!(storage_size("-1"), Ok(-1));
-        assert!(storage_size("12").is_err() && storage_size("xM").is_err());
+        assert_eq!(storage_size("-512K"), Ok(-(512 << 10)));
+        assert_eq!(storage_size(""), Ok(0));
+        for (text, why) in [
+            ("12", "sizes defined as strings must end in K, M, G, T"),
+            ("1m", "sizes defined as strings must end in K, M, G, T"),
+            ("xM", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("G", "strconv.ParseInt: parsing \"\": invalid syntax"),
+            ("99999999999999999999K", "strconv.ParseInt: parsing \"99999999999999999999\": value out of range"),
+            ("9999999999G", "storage string \"9999999999G\" is too large"),
+            ("1é", "sizes defined as strings must end in K, M, G, T"),
+        ] {
+            assert_eq!(storage_size(text), Err(why.to_owned()), "{text}");
+        }
     }
 
     #[test]

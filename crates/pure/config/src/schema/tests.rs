@@ -357,8 +357,8 @@ fn stored_streams_are_switched_and_limited() {
     assert_eq!((jetstream.domain.as_str(), jetstream.limits.max_ack_pending), ("hub", 5));
     assert_eq!(jetstream.limits.batch.max_msgs, Some(7));
     let options =
-        read("accounts {a {jetstream {max_mem: \"1M\", max_streams: 3, max_bytes: true}}}").expect("valid");
+        read("accounts {a {jetstream {max_mem: 1M, max_streams: 3, max_bytes: true}}}").expect("valid");
     let limits = options.accounts[0].jetstream.expect("enabled");
-    assert_eq!((limits.max_memory, limits.max_streams, limits.max_bytes_required), (1 << 20, 3, true));
+    assert_eq!((limits.max_memory, limits.max_streams, limits.max_bytes_required), (1_000_000, 3, true));
     assert_eq!(limits.max_store, -1);
 }

@@ -48,6 +48,7 @@ impl Decoder<'_> {
             None => match row.key {
                 "authorization" => self.authorization(options, node)?,
                 "accounts" => self.accounts(options, node)?,
+                "store_dir" => self.store_dir(&mut options.server.store_dir, node)?,
                 "jetstream" => {
                     self.jetstream(&mut options.jetstream, &mut options.server.store_dir, node)?;
                 }
@@ -342,7 +343,6 @@ fn simple_field<'o>(options: &'o mut Options, key: &str) -> Option<Field<'o>> {
         "remote_syslog" => Field::Text(&mut logging.remote_syslog),
         "pid_file" => Field::Text(&mut server.pid_file),
         "ports_file_dir" => Field::Text(&mut server.ports_file_dir),
-        "store_dir" => Field::Text(&mut server.store_dir),
         "no_auth_user" => Field::Text(&mut authorization.no_auth_user),
         _ => return None,
     })

@@ -139,7 +139,8 @@ pub const BLOCK_ROWS: &[Row] = &[
         .aliases(&["store_max_stream_bytes"])
         .default("-1"),
     Row::new(AccountJetStream, "max_ack_pending", Int, "Unacknowledged messages of a consumer.").default("-1"),
-    Row::new(AccountJetStream, "cluster_traffic", Text, "Account of replication traffic.").not_yet(),
+    Row::new(AccountJetStream, "cluster_traffic", Text, "Account of replication traffic: `system` or `owner`.")
+        .default("system"),
     Row::new(Tls, "cert_file", Text, "Certificate chain, PEM.").live(),
     Row::new(Tls, "key_file", Text, "Its private key, PEM.").live(),
     Row::new(Tls, "certs", Mixed, "Several chains: an array of maps.").aliases(&["certificates"]).live(),

@@ -1,6 +1,7 @@
 //! Rules over several options, checked at start and not by `-t`. The first broken one is the error.
 
 mod accounts;
+mod jetstream;
 mod listeners;
 
 use crate::schema::{Options, duration};
@@ -29,6 +30,7 @@ pub fn validate(options: &Options) -> Result<(), String> {
         return Err(format!("max_closed_clients ({}) cannot be negative", limits.max_closed_clients));
     }
     accounts::validate(options)?;
+    jetstream::validate(options)?;
     listeners::validate(options)
 }
 
