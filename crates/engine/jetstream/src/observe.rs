@@ -92,7 +92,7 @@ impl Inquiry {
         let shared = Arc::new(Shared { answers, missing: AtomicU64::new(streams.len() as u64 + 1), wake });
         for (at, stream) in streams.iter().enumerate() {
             let part = Part { shared: shared.clone(), at, which: which.clone() };
-            if matches!(stream.phase(), Phase::Opening | Phase::Running) {
+            if stream.phase() == Phase::Running {
                 // A host that is gone leaves its part empty.
                 let _ = stream.inbox.send(Item::Order(Box::new(Order::Observe(part))));
             }
@@ -182,9 +182,14 @@ pub fn rough_state(vitals: &Vitals) -> StreamState {
     }
 }
 
+/// The streams of an account that are shown, by name: not those that are still being created or opened.
+pub fn shown_streams(account: &JsAccount) -> Vec<Arc<StreamHandle>> {
+    account.streams().into_iter().filter(|stream| stream.phase() != Phase::Opening).collect()
+}
+
 /// The figures of an account.
 pub fn account_figures(account: &JsAccount) -> AssetFigures {
-    let streams = account.streams();
+    let streams = shown_streams(account);
     AssetFigures {
         streams: streams.len() as u64,
         consumers: streams.iter().map(|stream| count(&stream.vitals.consumers)).sum(),

@@ -88,7 +88,7 @@ impl Node {
         };
         let streams: Vec<Vec<Arc<StreamHandle>>> = shown
             .iter()
-            .map(|account| if options.streams { account.streams() } else { Vec::new() })
+            .map(|account| if options.streams { jetstream::shown_streams(account) } else { Vec::new() })
             .collect();
         let which = match (options.consumers, options.direct_consumers) {
             (true, true) => Which::All,
@@ -157,7 +157,7 @@ impl Node {
             if figures.by_account.len() < METRIC_ACCOUNTS {
                 figures.by_account.push((account.name().to_owned(), of_account));
             }
-            for stream in account.streams() {
+            for stream in jetstream::shown_streams(account) {
                 figures.failed_streams += u64::from(stream.vitals.failed.load(Ordering::Acquire));
                 if figures.by_stream.len() < METRIC_STREAMS {
                     figures.by_stream.push(jetstream::stream_figures(account, &stream));
