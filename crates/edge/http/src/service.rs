@@ -11,7 +11,8 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode, Uri};
 use midge_stdx::clock::{Clock, Now};
 use midge_views::{
-    AccountzOptions, ConnzOptions, HealthzOptions, JszOptions, Observe, Query, Question, SubszOptions, Wake, json,
+    AccountzOptions, ConnzOptions, HealthzOptions, JszOptions, Observe, Query, Question, SubszOptions, Wake,
+    json,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;

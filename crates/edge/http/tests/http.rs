@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use midge_http::State;
 use midge_stdx::clock::{Clock, Mono, Now, Wall};
-use midge_views::connz::{Connz, ConnzOptions};
 use midge_views::accountz::{Accountz, AccountzOptions};
+use midge_views::connz::{Connz, ConnzOptions};
 use midge_views::healthz::{Healthz, HealthzOptions, JetStream, healthz};
 use midge_views::jsz::{Jsz, JszOptions, NOT_LEADER};
 use midge_views::metrics::{
@@ -64,7 +64,9 @@ impl Observe for Fake {
 
     fn accountz(&self, options: &AccountzOptions, now: Now) -> Result<Accountz, String> {
         match &*options.account {
-            "" => Ok(Accountz { now: now.wall.into(), accounts: vec!["$G".to_owned()], ..Accountz::default() }),
+            "" => {
+                Ok(Accountz { now: now.wall.into(), accounts: vec!["$G".to_owned()], ..Accountz::default() })
+            }
             _ => Err(options.unknown()),
         }
     }
@@ -109,7 +111,13 @@ impl Observe for Fake {
             in_msgs: 11,
             cpu_seconds: 0.25,
             jetstream: Some(JetStreamFigures {
-                total: AssetFigures { streams: 3, consumers: 2, messages: 5, api_total: 9, ..AssetFigures::default() },
+                total: AssetFigures {
+                    streams: 3,
+                    consumers: 2,
+                    messages: 5,
+                    api_total: 9,
+                    ..AssetFigures::default()
+                },
                 accounts: 1,
                 by_account: vec![("A".to_owned(), AssetFigures { api_errors: 4, ..AssetFigures::default() })],
                 by_stream: vec![StreamFigures {
@@ -140,7 +148,13 @@ struct Parts {
 impl Question<Jsz> for Parts {
     fn answer(self: Box<Self>, now: Now) -> Jsz {
         let streams = self.arrived.load(Ordering::Acquire);
-        Jsz { server_id: "id".to_owned(), now: now.wall.into(), streams, partial: self._wake.is_some(), ..Jsz::default() }
+        Jsz {
+            server_id: "id".to_owned(),
+            now: now.wall.into(),
+            streams,
+            partial: self._wake.is_some(),
+            ..Jsz::default()
+        }
     }
 }
 
@@ -323,7 +337,18 @@ async fn requests_are_counted_as_they_always_were() {
     }
     let counts = server.counts();
     let counts: Vec<(&str, u64)> = counts.iter().map(|(path, n)| (path.as_str(), *n)).collect();
-    assert_eq!(counts, [("/", 1), ("/accountz", 1), ("/connz", 2), ("/healthz", 1), ("/jsz", 2), ("/subsz", 2), ("/varz", 1)]);
+    assert_eq!(
+        counts,
+        [
+            ("/", 1),
+            ("/accountz", 1),
+            ("/connz", 2),
+            ("/healthz", 1),
+            ("/jsz", 2),
+            ("/subsz", 2),
+            ("/varz", 1)
+        ]
+    );
 }
 
 #[tokio::test]

@@ -214,3 +214,83 @@ pub fn stream_figures(account: &JsAccount, stream: &StreamHandle) -> StreamFigur
         consumers: count(&vitals.consumers),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Inbox, Taken};
+    use midge_broker::turn::Signal;
+    use midge_jsapi::stream_config::StreamConfig;
+    use midge_stdx::clock::Wall;
+
+    fn stream(name: &str, phase: Phase) -> Arc<StreamHandle> {
+        let inbox = Arc::new(Inbox::new(Signal::new(), 10, 10));
+        Arc::new(StreamHandle::new(name.into(), Wall(0), Arc::new(StreamConfig::default()), inbox, phase))
+    }
+
+    fn rung() -> (Arc<AtomicU64>, Wake) {
+        let rung = Arc::new(AtomicU64::new(0));
+        let bell = rung.clone();
+        (
+            rung,
+            Box::new(move || {
+                bell.fetch_add(1, Ordering::AcqRel);
+            }),
+        )
+    }
+
+    /// What a host finds in its inbox.
+    fn part(stream: &StreamHandle) -> Option<Part> {
+        let mut taken = Taken::default();
+        stream.inbox.take(&mut taken);
+        match taken.items.pop()? {
+            Item::Order(order) => match *order {
+                Order::Observe(part) => Some(part),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_last_answer_wakes_once() {
+        let streams = [stream("A", Phase::Running), stream("B", Phase::Running)];
+        let (rung, wake) = rung();
+        let inquiry = Inquiry::begin(&streams, &Which::Own, wake);
+        let (a, b) = (part(&streams[0]).expect("asked"), part(&streams[1]).expect("asked"));
+        assert_eq!((&a.which, rung.load(Ordering::Acquire)), (&Which::Own, 0));
+        let shown =
+            Shown { state: StreamState { messages: 7, ..StreamState::default() }, ..Shown::default() };
+        b.fill(shown.clone());
+        assert_eq!(
+            (inquiry.answer(1), inquiry.answer(0), rung.load(Ordering::Acquire)),
+            (Some(&shown), None, 0)
+        );
+        a.fill(Shown::default());
+        assert!(inquiry.answer(0).is_some());
+        assert_eq!(rung.load(Ordering::Acquire), 1);
+        assert_eq!(inquiry.answer(2), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_hosts_that_are_gone_or_do_not_serve() {
+        let gone = stream("GONE", Phase::Running);
+        gone.inbox.close();
+        let (offline, opening) = (stream("OFF", Phase::Offline), stream("NEW", Phase::Opening));
+        let (rung_early, wake) = rung();
+        let inquiry = Inquiry::begin(&[gone, offline.clone(), opening], &Which::None, wake);
+        assert_eq!(rung_early.load(Ordering::Acquire), 1);
+        assert!((0..3).all(|at| inquiry.answer(at).is_none()));
+        assert!(part(&offline).is_none());
+        // A host that ends with the question in its inbox lets the others be told.
+        let ends = stream("ENDS", Phase::Running);
+        let (rung_late, wake) = rung();
+        let inquiry = Inquiry::begin(std::slice::from_ref(&ends), &Which::None, wake);
+        assert_eq!(rung_late.load(Ordering::Acquire), 0);
+        ends.inbox.close();
+        assert_eq!((rung_late.load(Ordering::Acquire), inquiry.answer(0)), (1, None));
+        let (rung_empty, wake) = rung();
+        let _ = Inquiry::begin(&[], &Which::All, wake);
+        assert_eq!(rung_empty.load(Ordering::Acquire), 1);
+    }
+}

@@ -199,7 +199,9 @@ fn not_found(options: &HealthzOptions, missing: Missing) -> HealthError {
         }
         Missing::Consumer => (
             ErrorKind::Consumer,
-            format!("JetStream consumer \"{consumer}\" not found for stream \"{stream}\" on account \"{account}\""),
+            format!(
+                "JetStream consumer \"{consumer}\" not found for stream \"{stream}\" on account \"{account}\""
+            ),
         ),
     };
     let mut found = HealthError { account, ..HealthError::new(kind, error) };
@@ -365,7 +367,8 @@ mod tests {
             HealthError::unresolved("ZZZ"),
         ];
         let assets = || on(Assets { troubles: troubles.clone(), ..Assets::default() });
-        let first = r#"{"status":"unavailable","error":"JetStream stream 'A \u003e B2' could not be recovered"}"#;
+        let first =
+            r#"{"status":"unavailable","error":"JetStream stream 'A \u003e B2' could not be recovered"}"#;
         assert_eq!(judged("", assets()), (503, first.to_owned()));
         let all = r#"{"status":"error","errors":[{"type":"STREAM","account":"A","stream":"B2","error":"JetStream stream 'A \u003e B2' could not be recovered"},{"type":"STREAM","account":"A","stream":"C","error":"JetStream stream 'A \u003e C' write error: no space left on device"},{"type":"ACCOUNT","account":"ZZZ","error":"JetStream account 'ZZZ' could not be resolved"}]}"#;
         assert_eq!(judged("details=1", assets()), (503, all.to_owned()));

@@ -54,7 +54,8 @@ fn a_page_of_accounts_has_no_end_only_where_the_limit_is_negative() {
 
 #[test]
 fn a_server_without_jetstream_prints_as_the_released_one() {
-    let jsz = Jsz { server_id: "N".into(), now: Wall(1_500_000_000).into(), disabled: true, ..Jsz::default() };
+    let jsz =
+        Jsz { server_id: "N".into(), now: Wall(1_500_000_000).into(), disabled: true, ..Jsz::default() };
     let expected = r#"{
   "memory": 0,
   "storage": 0,
@@ -99,7 +100,14 @@ fn accounts_streams_and_consumers_print_as_by_the_released_server() {
         name: "ONE".into(),
         created: Wall(1).into(),
         cluster: Some(Told(ClusterInfo { leader: "S1".into(), ..ClusterInfo::default() })),
-        state: Told(StreamState { messages: 4, bytes: 160, first_seq: 1, last_seq: 5, consumer_count: 1, ..StreamState::default() }),
+        state: Told(StreamState {
+            messages: 4,
+            bytes: 160,
+            first_seq: 1,
+            last_seq: 5,
+            consumer_count: 1,
+            ..StreamState::default()
+        }),
         consumers: vec![Told(consumer)],
         ..StreamDetail::default()
     };

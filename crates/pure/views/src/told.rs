@@ -125,14 +125,23 @@ mod tests {
 
     #[test]
     fn fields_keep_their_order_and_strings_their_escapes() {
-        let mut config = StreamConfig { name: "<a>".to_owned(), subjects: vec!["s.>".to_owned()], ..StreamConfig::default() };
+        let mut config = StreamConfig {
+            name: "<a>".to_owned(),
+            subjects: vec!["s.>".to_owned()],
+            ..StreamConfig::default()
+        };
         config.metadata.insert("k\u{2028}".to_owned(), "\"é\"".to_owned());
         let mut written = Vec::new();
         json::encode(&config, &mut written);
         let written = String::from_utf8(written).unwrap();
-        assert!(written.contains("\\u003ca\\u003e") && written.contains("\"consumer_limits\":{}"), "{written}");
+        assert!(
+            written.contains("\\u003ca\\u003e") && written.contains("\"consumer_limits\":{}"),
+            "{written}"
+        );
         assert_eq!(compact(&Told(config.clone())), written);
-        assert!(pretty(&Told(config)).starts_with("{\n  \"name\": \"\\u003ca\\u003e\",\n  \"subjects\": [\n    \"s.\\u003e\"\n  ],\n"));
+        assert!(pretty(&Told(config)).starts_with(
+            "{\n  \"name\": \"\\u003ca\\u003e\",\n  \"subjects\": [\n    \"s.\\u003e\"\n  ],\n"
+        ));
     }
 
     #[test]

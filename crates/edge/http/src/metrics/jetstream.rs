@@ -40,8 +40,16 @@ fn gauges(now: &JetStreamFigures) -> [Row<u64>; 14] {
         ("midge_jetstream_storage_bytes", "Bytes of file streams", now.total.storage),
         ("midge_jetstream_memory_limit_bytes", "Bytes that memory streams may use", now.max_memory),
         ("midge_jetstream_storage_limit_bytes", "Bytes that file streams may use", now.max_storage),
-        ("midge_jetstream_memory_reserved_bytes", "Bytes that memory streams have reserved", now.reserved_memory),
-        ("midge_jetstream_storage_reserved_bytes", "Bytes that file streams have reserved", now.reserved_storage),
+        (
+            "midge_jetstream_memory_reserved_bytes",
+            "Bytes that memory streams have reserved",
+            now.reserved_memory,
+        ),
+        (
+            "midge_jetstream_storage_reserved_bytes",
+            "Bytes that file streams have reserved",
+            now.reserved_storage,
+        ),
         ("midge_jetstream_api_inflight", "Requests that are being served", now.inflight),
         ("midge_jetstream_streams_failed", "Streams whose store has failed", now.failed_streams),
         (
@@ -151,8 +159,12 @@ fn exporter_names(
     for (name, (_, help, value)) in names.into_iter().zip(STREAM_ROWS) {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for stream in &figures.by_stream {
-            let labels =
-                [server[0], server[1], ("account", stream.account.as_str()), ("stream_name", stream.stream.as_str())];
+            let labels = [
+                server[0],
+                server[1],
+                ("account", stream.account.as_str()),
+                ("stream_name", stream.stream.as_str()),
+            ];
             ConstGauge::new(value(stream)).encode(metric.encode_family(&labels)?)?;
         }
     }

@@ -83,7 +83,9 @@ impl Node {
         let named = accounts.iter().find(|account| account.name() == options.account);
         let shown: Vec<Arc<JsAccount>> = match named {
             Some(account) => vec![account.clone()],
-            None if options.accounts => accounts.get(options.page(accounts.len())).unwrap_or_default().to_vec(),
+            None if options.accounts => {
+                accounts.get(options.page(accounts.len())).unwrap_or_default().to_vec()
+            }
             None => Vec::new(),
         };
         let streams: Vec<Vec<Arc<StreamHandle>>> = shown
@@ -98,7 +100,13 @@ impl Node {
         let inquiry = Inquiry::begin(&streams.concat(), &which, wake);
         let with_config = options.config;
         let leader = js.settings.server_name.clone();
-        Ok(Box::new(Asked { jsz, shown: shown.into_iter().zip(streams).collect(), inquiry, with_config, leader }))
+        Ok(Box::new(Asked {
+            jsz,
+            shown: shown.into_iter().zip(streams).collect(),
+            inquiry,
+            with_config,
+            leader,
+        }))
     }
 
     pub(super) fn ask_healthz(&self, options: &HealthzOptions, wake: Wake) -> Box<dyn Question<Healthz>> {
@@ -222,7 +230,12 @@ impl Question<Jsz> for Asked {
 }
 
 /// What the host of a stream has said, if it has.
-fn stream_detail(stream: &StreamHandle, inquiry: &Inquiry, at: usize, with_config: bool) -> Option<StreamDetail> {
+fn stream_detail(
+    stream: &StreamHandle,
+    inquiry: &Inquiry,
+    at: usize,
+    with_config: bool,
+) -> Option<StreamDetail> {
     let shown = inquiry.answer(at)?.clone();
     let consumers = |list: Vec<midge_jsapi::info::ConsumerInfo>| {
         let all = list.into_iter().map(|mut info| {

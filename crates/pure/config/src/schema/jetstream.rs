@@ -436,7 +436,10 @@ mod tests {
             ("1m", "sizes defined as strings must end in K, M, G, T"),
             ("xM", "strconv.ParseInt: parsing \"x\": invalid syntax"),
             ("G", "strconv.ParseInt: parsing \"\": invalid syntax"),
-            ("99999999999999999999K", "strconv.ParseInt: parsing \"99999999999999999999\": value out of range"),
+            (
+                "99999999999999999999K",
+                "strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+            ),
             ("9999999999G", "storage string \"9999999999G\" is too large"),
             ("1é", "sizes defined as strings must end in K, M, G, T"),
         ] {

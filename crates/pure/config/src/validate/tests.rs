@@ -46,10 +46,7 @@ fn rules_over_several_options() {
         ("jetstream {domain: hub}", ""),
         ("jetstream {domain: \"a.b\"}", "invalid domain name: may not contain ., * or >"),
         ("jetstream {domain: \"a*\"}", "invalid domain name: may not contain ., * or >"),
-        (
-            "jetstream {domain: \">\"}",
-            "invalid domain name: derived \"$JS.>.API.>\" is not a valid subject",
-        ),
+        ("jetstream {domain: \">\"}", "invalid domain name: derived \"$JS.>.API.>\" is not a valid subject"),
     ] {
         let expected = if expected.is_empty() { Ok(()) } else { Err(expected.to_owned()) };
         assert_eq!(check(text), expected, "{text}");
