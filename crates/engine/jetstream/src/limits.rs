@@ -50,5 +50,8 @@ pub const MAX_META_LEN: usize = 256 << 20;
 /// Requests that a host serves at a time: while there are as many, it takes nothing new.
 pub const HOST_TASKS: usize = 4096;
 
+/// Copies of a stream that are made at a time; a further one is refused.
+pub const SNAPSHOTS: usize = 8;
+
 /// Messages that a host tells its consumers of in a turn.
 pub const TURN_TOLD: usize = 4096;

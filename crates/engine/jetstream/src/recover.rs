@@ -149,10 +149,6 @@ impl Start {
             }
             let Some((account, name)) = self.left.lock().pop_front() else { return };
             self.open(&account, &name, now);
-            let opened = self.js.recovery.opened.fetch_add(1, Ordering::AcqRel) + 1;
-            if opened == self.js.recovery.found.load(Ordering::Acquire) {
-                self.js.recovered();
-            }
         }
     }
 
@@ -200,6 +196,7 @@ impl Start {
                 ));
                 handle.set_offline(why);
                 account.insert(handle);
+                js.opened();
             }
             Err(Trouble::Unreadable(why)) => {
                 tracing::warn!(
@@ -219,6 +216,7 @@ impl Start {
                 handle.vitals.failure.lock().clone_from(&why);
                 handle.set_offline(why);
                 account.insert(handle);
+                js.opened();
             }
         }
     }

@@ -165,6 +165,14 @@ impl JetStream {
         self.runner.run(Box::new(host), handle.inbox.signal().clone(), self.next_placement());
     }
 
+    /// One of the streams that were found is open, or known to be damaged.
+    pub(crate) fn opened(&self) {
+        let opened = self.recovery.opened.fetch_add(1, Ordering::AcqRel) + 1;
+        if opened == self.recovery.found.load(Ordering::Acquire) {
+            self.recovered();
+        }
+    }
+
     /// Everything that was found is open.
     pub(crate) fn recovered(&self) {
         self.recovery.done.store(true, Ordering::Release);

@@ -2,9 +2,12 @@
 //!
 //! The text is what the checksum beside it covers, so writing is exact to the byte; reading takes what it knows.
 
+use std::collections::BTreeMap;
+
 use midge_stdx::clock::Wall;
 
 use crate::consumer_config::ConsumerConfig;
+use crate::info::SequenceInfo;
 use crate::json::object;
 use crate::stream_config::StreamConfig;
 
@@ -27,6 +30,40 @@ object! {
         name: String => "Name" always,
         /// Its configuration.
         config: ConsumerConfig => "" flat,
+    }
+}
+
+object! {
+    /// A consumer in a copy of its stream.
+    pub struct CopiedConsumer("server.consumerBackup") {
+        /// Its configuration.
+        config: ConsumerConfig => "config" always,
+        /// What it had delivered.
+        state: CopiedState => "state" always,
+    }
+}
+
+object! {
+    /// What a consumer had delivered, by stream sequences as texts.
+    pub struct CopiedState("server.ConsumerState") {
+        /// The last delivery.
+        delivered: SequenceInfo => "delivered" always,
+        /// Everything up to here is acknowledged.
+        ack_floor: SequenceInfo => "ack_floor" always,
+        /// What is not acknowledged.
+        pending: BTreeMap<String, CopiedPending> => "pending" omit,
+        /// How often messages were delivered after the first time.
+        redelivered: BTreeMap<String, u64> => "redelivered" omit,
+    }
+}
+
+object! {
+    /// A message that is not acknowledged.
+    pub struct CopiedPending("server.Pending") {
+        /// The number of its delivery.
+        sequence: u64 => "Sequence" always,
+        /// When that was, Unix nanoseconds.
+        timestamp_ns: i64 => "Timestamp" always,
     }
 }
 

@@ -9,7 +9,9 @@ use midge_broker::batch::Batch;
 use midge_broker::turn::{Next, Signal, Turn};
 use midge_jsapi::advisories::{Deed, StreamAction};
 use midge_jsapi::errors::{self, ApiError};
-use midge_jsapi::requests::{self, StreamCreate, StreamList as ListAsked, StreamNames as NamesAsked};
+use midge_jsapi::requests::{
+    self, StreamCreate, StreamList as ListAsked, StreamNames as NamesAsked, StreamRestore,
+};
 use midge_jsapi::responses::{Done, StreamList, StreamNames, kind};
 use midge_jsapi::stream_config::{Storage, StreamConfig};
 use midge_jsapi::subjects::ApiCall;
@@ -48,6 +50,16 @@ pub(crate) struct Made {
     handle: Arc<StreamHandle>,
     request: Box<ApiRequest>,
     store: Result<MadeStore, String>,
+    begin: Begin,
+}
+
+/// How a new stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// Empty.
+    Empty,
+    /// With a copy, which comes in chunks.
+    Copy,
 }
 
 struct MadeStore {
@@ -153,7 +165,39 @@ impl Manager {
             ApiCall::StreamDelete { stream } => self.delete(batch, request, stream, now),
             ApiCall::StreamNames => self.names(batch, &request, now),
             ApiCall::StreamList => self.list(batch, request, now),
+            ApiCall::StreamRestore { stream } => {
+                if let Some(request) = self.park(request, stream) {
+                    self.restore(batch, request, stream, now);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// A stream that is made from a copy.
+    fn restore(&mut self, batch: &mut Batch, request: Box<ApiRequest>, name: &str, now: Now) {
+        let kind = kind::STREAM_RESTORE;
+        if requests::is_empty(&request.body) {
+            return request.refuse(batch, kind, &errors::BAD_REQUEST.into(), now);
+        }
+        let asked: StreamRestore = match request.read() {
+            Ok(asked) => asked,
+            Err(error) => return request.refuse(batch, kind, &error, now),
+        };
+        let account = request.account.clone();
+        if account.stream(name).is_some() {
+            let error = ApiError::from(errors::STREAM_NAME_EXIST_RESTORE_FAILED);
+            return request.refuse(batch, kind, &error, now);
+        }
+        let storage = asked.config.storage;
+        match self.with_cx(&account, storage, false, |cx| config::create(asked.config, name, cx)) {
+            Err(error) => request.refuse(batch, kind, &error, now),
+            Ok(Created::Same) => {
+                request.refuse(batch, kind, &errors::STREAM_NAME_EXIST_RESTORE_FAILED.into(), now);
+            }
+            Ok(Created::New(config)) => {
+                self.make(batch, request, account, Arc::new(*config), Begin::Copy, now)
+            }
         }
     }
 
@@ -242,7 +286,9 @@ impl Manager {
         match created {
             Err(error) => request.refuse(batch, kind, &error, now),
             Ok(Created::Same) => self.tell_host(batch, request, name, kind, Order::Created, now),
-            Ok(Created::New(config)) => self.make(batch, request, account, Arc::new(*config), now),
+            Ok(Created::New(config)) => {
+                self.make(batch, request, account, Arc::new(*config), Begin::Empty, now)
+            }
         }
     }
 
@@ -253,6 +299,7 @@ impl Manager {
         request: Box<ApiRequest>,
         account: Arc<JsAccount>,
         config: Arc<StreamConfig>,
+        begin: Begin,
         now: Now,
     ) {
         let inbox = self.js.new_inbox();
@@ -262,7 +309,7 @@ impl Manager {
         let store_config = config::store_config(&config, &self.js.store_rules());
         if config.storage == Storage::Memory {
             let store = Store::in_memory(store_config, Box::new(self.js.draw_entropy()));
-            return self.host(request, account, handle, store, None, None);
+            return self.host(request, account, handle, store, (None, None), begin);
         }
         let Some(disk) = self.js.disk.clone() else {
             account.remove(&handle.name);
@@ -289,7 +336,7 @@ impl Manager {
                     }
                 })
                 .map_err(|error| error.to_string());
-            js.manager.tell(Told::Made(Box::new(Made { account, handle, request, store: made })));
+            js.manager.tell(Told::Made(Box::new(Made { account, handle, request, store: made, begin })));
         }));
     }
 
@@ -299,8 +346,8 @@ impl Manager {
         account: Arc<JsAccount>,
         handle: Arc<StreamHandle>,
         store: Store,
-        lane: Option<midge_store::port::Lane>,
-        key: Option<keys::NewKey>,
+        (lane, key): (Option<midge_store::port::Lane>, Option<keys::NewKey>),
+        begin: Begin,
     ) {
         let config = handle.config();
         let stream = Stream::new((*config).clone(), handle.created, &mut self.entropy);
@@ -314,7 +361,11 @@ impl Manager {
             lane,
             key,
         };
-        self.js.run(Host::new(new, Life::Beginning(Some(request))), &handle);
+        let life = match begin {
+            Begin::Empty => Life::Beginning(Some(request)),
+            Begin::Copy => Life::Restoring(Some(request)),
+        };
+        self.js.run(Host::new(new, life), &handle);
     }
 
     fn update(&mut self, batch: &mut Batch, request: Box<ApiRequest>, name: &str, now: Now) {
@@ -420,10 +471,10 @@ impl Manager {
                 }
             }
             Told::Made(made) => {
-                let Made { account, handle, request, store } = *made;
+                let Made { account, handle, request, store, begin } = *made;
                 match store {
                     Ok(MadeStore { store, lane, key }) => {
-                        self.host(request, account, handle, store, Some(lane), key);
+                        self.host(request, account, handle, store, (Some(lane), key), begin);
                     }
                     Err(why) => {
                         tracing::error!(

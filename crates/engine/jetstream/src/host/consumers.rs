@@ -318,6 +318,14 @@ impl Host {
         self.touch(now);
         match what {
             ForConsumer::Delivery => return self.followed(batch, id, parts, now),
+            ForConsumer::SnapshotAck => {
+                self.snapshot_ack(batch, id, now);
+                return Step::Ready(());
+            }
+            ForConsumer::Chunk => {
+                self.restore_chunk(batch, parts, now);
+                return Step::Ready(());
+            }
             ForConsumer::LinkReply => {
                 self.link_reply(batch, id, parts, now);
                 return Step::Ready(());

@@ -35,6 +35,8 @@ impl Host {
         if now.mono >= self.follow.deadline() && matches!(self.life, Life::Serving) {
             self.tick_links(batch, now);
         }
+        self.tick_snapshots(batch, now);
+        self.tick_restore(batch, now);
         self.removed(batch, now);
         if now.mono >= self.tidy_at {
             self.tidy(batch, now);
@@ -78,7 +80,7 @@ impl Host {
         self.changes = changes;
     }
 
-    fn tell_of_change(&mut self, batch: &mut Batch, change: &Change, now: Now) {
+    pub(super) fn tell_of_change(&mut self, batch: &mut Batch, change: &Change, now: Now) {
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| match change.seq {
                 0 => consumer.purged(cx, false),

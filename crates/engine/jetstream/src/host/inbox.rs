@@ -60,6 +60,10 @@ pub(crate) enum ForConsumer {
     Delivery,
     /// The answer to a request for such a consumer.
     LinkReply,
+    /// A chunk of a copy has arrived.
+    SnapshotAck,
+    /// A chunk of a copy to be restored.
+    Chunk,
 }
 
 /// One input.

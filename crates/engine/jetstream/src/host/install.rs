@@ -1,5 +1,6 @@
 //! A stream that was opened is put to work.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use midge_assets::consumer::{Consumer, Identity, Start, StartQuery};
@@ -54,23 +55,42 @@ impl Host {
     fn recall(&mut self, batch: &mut Batch, consumers: Vec<OpenedConsumer>, now: Now) {
         (self.visible, self.told) = (self.store.durable(), self.store.durable());
         let mut rebuild = Rebuild::new(self.stream.dedupe(), now.wall.0);
-        let mut consumers = Some(consumers);
+        let mut rebuilt = false;
+        let mut left = VecDeque::from(consumers);
+        let mut query = None;
         self.begin(
             batch,
             now,
             Box::new(move |host, batch, now| {
-                loop {
+                while !rebuilt {
                     match rebuild.step(host.stream.dedupe(), &mut host.store) {
                         Step::Wait => return Step::Wait,
                         Step::Ready(false) => {}
-                        Step::Ready(true) | Step::Failed(_) => break,
+                        Step::Ready(true) | Step::Failed(_) => rebuilt = true,
                     }
                 }
                 if host.stream.recall_last_id(&mut host.store) == Step::Wait {
                     return Step::Wait;
                 }
-                for consumer in consumers.take().unwrap_or_default() {
-                    host.adopt_consumer(batch, consumer, now);
+                while let Some(found) = left.front() {
+                    // One that never delivered anything begins where its configuration says.
+                    let start = if found.kept.has_state() {
+                        None
+                    } else {
+                        let query = query.get_or_insert_with(|| {
+                            StartQuery::new(&found.config, host.config.max_msgs_per_subject)
+                        });
+                        let appended = host.store.appended();
+                        match query.step(&mut host.store, appended) {
+                            Step::Wait => return Step::Wait,
+                            Step::Ready(start) => Some(start),
+                            Step::Failed(_) => Some(Start { seq: 1, ..Start::default() }),
+                        }
+                    };
+                    query = None;
+                    if let Some(found) = left.pop_front() {
+                        host.adopt_consumer(batch, found, start, now);
+                    }
                 }
                 host.begin_again(batch, now);
                 Step::Ready(())
@@ -82,17 +102,22 @@ impl Host {
         self.open_doors();
         self.follow_configured();
         self.handle.set_phase(Phase::Running);
+        if std::mem::take(&mut self.counted) {
+            self.js.opened();
+        }
         if self.config.retention == Retention::Interest {
             self.recheck_interest(batch, Filter::all(), now);
         }
         self.come_back();
+        if let Some(what) = self.after_reopening.take() {
+            what(self, batch, now);
+        }
     }
 
-    /// A consumer that was found. One that never delivered anything begins where its configuration says.
-    fn adopt_consumer(&mut self, batch: &mut Batch, found: OpenedConsumer, now: Now) {
-        let OpenedConsumer { name, created, config, kept, key, rekeyed } = found;
+    /// A consumer that was found.
+    fn adopt_consumer(&mut self, batch: &mut Batch, found: OpenedConsumer, start: Option<Start>, now: Now) {
+        let OpenedConsumer { name, created, config, mut kept, key, rekeyed } = found;
         let identity = Identity { stream: self.handle.name.clone(), name, created };
-        let mut kept = kept;
         if let Some(file) = rekeyed {
             // All of them or none: under another key each is unreadable without the others.
             let mut files = self.consumer_files(&identity, &config, key.as_ref(), Some(file));
@@ -101,33 +126,14 @@ impl Host {
             }
             self.store.replace_files(files, Promise::Durable);
         }
-        if kept.has_state() {
-            let consumer = self.with_cx(batch, now, |cx| Consumer::recover(identity, config, kept, cx));
-            self.place(consumer, key, batch, now);
-            return;
-        }
-        let mut query = StartQuery::new(&config, self.config.max_msgs_per_subject);
-        let mut parts = Some((identity, config, kept, key));
-        self.begin(
-            batch,
-            now,
-            Box::new(move |host, batch, now| {
-                let start = match query.step(&mut host.store, host.visible) {
-                    Step::Wait => return Step::Wait,
-                    Step::Ready(start) => start,
-                    Step::Failed(_) => Start { seq: 1, ..Start::default() },
-                };
-                if let Some((identity, config, kept, key)) = parts.take() {
-                    let consumer =
-                        host.with_cx(batch, now, |cx| Consumer::new(identity, config, kept, start, cx));
-                    host.place(consumer, key, batch, now);
-                }
-                Step::Ready(())
-            }),
-        );
+        let consumer = self.with_cx(batch, now, |cx| match start {
+            None => Consumer::recover(identity, config, kept, cx),
+            Some(start) => Consumer::new(identity, config, kept, start, cx),
+        });
+        self.place(consumer, key, batch, now);
     }
 
-    fn place(
+    pub(super) fn place(
         &mut self,
         consumer: Consumer,
         key: Option<midge_store::format::keys::AssetKey>,

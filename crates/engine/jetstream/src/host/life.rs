@@ -44,6 +44,8 @@ pub(crate) enum Order {
 pub(crate) enum Life {
     /// The first turn of a new stream is to come, which answers this request.
     Beginning(Option<Box<ApiRequest>>),
+    /// The first turn of a stream that is made from a copy is to come.
+    Restoring(Option<Box<ApiRequest>>),
     /// The first turn of a stream that was opened is to come.
     Recovered(Option<Box<OpenedStream>>),
     /// It serves.
@@ -107,6 +109,12 @@ impl Host {
             Life::Beginning(request) => {
                 if let Some(request) = request {
                     self.begin_serving(batch, request, now);
+                }
+                false
+            }
+            Life::Restoring(request) => {
+                if let Some(request) = request {
+                    self.begin_restore(batch, Arc::from(request), now);
                 }
                 false
             }
@@ -191,6 +199,7 @@ impl Host {
     fn close_all_doors(&mut self) {
         self.close_doors();
         self.unfollow();
+        self.drop_snapshots();
     }
 
     pub(super) fn close_doors(&mut self) {
@@ -346,7 +355,7 @@ impl Host {
         }
     }
 
-    fn delete(&mut self, batch: &mut Batch, now: Now) {
+    pub(super) fn delete(&mut self, batch: &mut Batch, now: Now) {
         self.close_all_doors();
         self.handle.set_phase(Phase::Deleting);
         for id in self.consumers.ids() {
@@ -389,6 +398,9 @@ impl Host {
 
     /// A turn panicked.
     pub(super) fn fence(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.js.opened();
+        }
         self.close_all_doors();
         self.handle.set_offline("stopped after an internal error".to_owned());
         self.handle.vitals.failed.store(true, Ordering::Release);

@@ -21,7 +21,9 @@ mod life;
 mod observe;
 mod outlet;
 mod publish;
+mod restore;
 mod show;
+mod snapshot;
 mod tasks;
 
 use std::collections::VecDeque;
@@ -53,7 +55,9 @@ use crate::limits::TURN_INPUTS;
 use crate::system::JetStream;
 use follow::Follow;
 use held::Held;
-use tasks::Tasks;
+use restore::Restore;
+use snapshot::Snapshots;
+use tasks::{After, Tasks};
 
 /// See the module.
 pub(crate) struct Host {
@@ -84,6 +88,12 @@ pub(crate) struct Host {
     told: u64,
     tasks: Tasks,
     follow: Follow,
+    snapshots: Snapshots,
+    restore: Option<Box<Restore>>,
+    /// The start waits for this stream.
+    counted: bool,
+    /// What is done when the store was opened anew.
+    after_reopening: Option<After>,
     doors: Vec<Arc<Subscription>>,
     life: Life,
     /// When to tidy up; never, if nothing happened since.
@@ -128,6 +138,7 @@ impl Host {
         let account_hash = subjects::hash8(account.name().as_bytes());
         let (key, key_file) = key.map_or((None, None), |new| (Some(Arc::new(new.key)), Some(new.file)));
         let visible = store.durable();
+        let counted = matches!(life, Life::Recovered(_));
         let limits = js.stream_limits(&account);
         Host {
             js,
@@ -153,6 +164,10 @@ impl Host {
             told: visible,
             tasks: Tasks::default(),
             follow: Follow::default(),
+            snapshots: Snapshots::default(),
+            restore: None,
+            counted,
+            after_reopening: None,
             doors: Vec::new(),
             life,
             tidy_at: Mono::NEVER,
@@ -290,14 +305,15 @@ impl Host {
 
     /// The earliest time at which something is due.
     fn next_deadline(&self) -> Mono {
-        let stream = self.stream.deadline().unwrap_or(Mono::NEVER);
         [
             self.tidy_at,
             self.expire_at,
-            stream,
-            self.follow.deadline(),
+            self.stream.deadline().unwrap_or(Mono::NEVER),
             self.consumers.deadline(),
             self.life.deadline(),
+            self.follow.deadline(),
+            self.snapshots.deadline(),
+            self.restore_deadline(),
         ]
         .into_iter()
         .min()
@@ -318,10 +334,12 @@ impl Turn for Host {
         self.submit();
         // What memory streams did is visible at once.
         self.show(batch, now);
-        self.report();
         if self.live(batch, now) {
             return Next::Over;
         }
+        // What began or ends may need the disk at once.
+        self.submit();
+        self.report();
         if std::mem::take(&mut self.again) || more || self.consumers.has_ready() {
             Next::Again
         } else {

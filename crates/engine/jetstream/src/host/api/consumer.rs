@@ -204,7 +204,8 @@ impl Host {
             batch,
             now,
             Box::new(move |host, batch, now| {
-                let start = match query.step(&mut host.store, host.visible) {
+                let appended = host.store.appended();
+                let start = match query.step(&mut host.store, appended) {
                     Step::Ready(start) => start,
                     Step::Wait => return Step::Wait,
                     Step::Failed(error) => {
@@ -458,11 +459,29 @@ impl Host {
             batch,
             now,
             Box::new(move |host, batch, now| {
-                let info = host.consumers.find(&name).and_then(|id| host.told_consumer(id, now));
-                match info {
-                    Some(info) => request.answer(batch, kind, &ConsumerTold { info: Some(info) }, now),
-                    None => request.refuse(batch, kind, &errors::CONSUMER_NOT_FOUND.into(), now),
-                }
+                let Some(id) = host.consumers.find(&name) else {
+                    return request.refuse(batch, kind, &errors::CONSUMER_NOT_FOUND.into(), now);
+                };
+                // Requests whose inboxes nobody listens to any more are not counted.
+                host.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
+                host.consumers.make_ready(id);
+                host.begin(
+                    batch,
+                    now,
+                    Box::new(move |host, batch, now| {
+                        let counted = host.with_consumer(batch, id, now, |consumer, cx| consumer.count(cx));
+                        if counted == Some(Step::Wait) {
+                            return Step::Wait;
+                        }
+                        match host.told_consumer(id, now) {
+                            Some(info) => {
+                                request.answer(batch, kind, &ConsumerTold { info: Some(info) }, now)
+                            }
+                            None => request.refuse(batch, kind, &errors::CONSUMER_NOT_FOUND.into(), now),
+                        }
+                        Step::Ready(())
+                    }),
+                );
             }),
         );
     }

@@ -21,7 +21,7 @@ use crate::advise;
 use crate::api::ApiRequest;
 
 /// A request that outlives the call.
-pub(super) type Asked = Arc<ApiRequest>;
+pub(in crate::host) type Asked = Arc<ApiRequest>;
 
 impl Host {
     /// Tells an advisory, if somebody listens.
@@ -40,6 +40,7 @@ impl Host {
             ApiCall::StreamPurge { .. } => self.stream_purge(batch, request, now),
             ApiCall::MsgGet { .. } => self.message_get(batch, request, now),
             ApiCall::MsgDelete { .. } => self.message_delete(batch, request, now),
+            ApiCall::StreamSnapshot { .. } => self.snapshot(batch, request, now),
             ApiCall::ConsumerCreate { consumer, filter, .. } => {
                 self.consumer_create(batch, request, consumer, filter, false, now);
             }

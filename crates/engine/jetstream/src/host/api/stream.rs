@@ -8,7 +8,7 @@ use midge_assets::stream::{config as stream_config, purge};
 use midge_broker::batch::Batch;
 use midge_jsapi::advisories::{Deed, StreamAction};
 use midge_jsapi::errors::{self, ApiError};
-use midge_jsapi::info::{ClusterInfo, StreamAlternate, StreamInfo};
+use midge_jsapi::info::{ClusterInfo, StreamAlternate, StreamInfo, StreamState};
 use midge_jsapi::json;
 use midge_jsapi::levels;
 use midge_jsapi::requests::{self, MsgDelete, StreamInfoRequest, StreamPurge};
@@ -47,8 +47,13 @@ impl Host {
         })
     }
 
+    /// The state alone.
+    pub(in crate::host) fn state(&mut self) -> Step<StreamState> {
+        info::state(&mut self.store, self.visible, self.consumers.len())
+    }
+
     /// The same with the metadata that is only told.
-    fn told_info(&mut self, now: Now) -> Step<StreamInfo> {
+    pub(in crate::host) fn told_info(&mut self, now: Now) -> Step<StreamInfo> {
         self.info(now).map(|mut info| {
             levels::tell(&mut info.config.metadata, &self.js.settings.version);
             info
@@ -226,11 +231,17 @@ impl Host {
 
     /// Consumers learn that many messages went.
     fn purged(&mut self, batch: &mut Batch, now: Now) {
-        self.changes.clear();
         let mut changes = std::mem::take(&mut self.changes);
         self.store.take_changes(&mut changes);
+        let single = match &changes[..] {
+            [change] if change.seq > 0 => Some(change.clone()),
+            _ => None,
+        };
         changes.clear();
         self.changes = changes;
+        if let Some(change) = single {
+            return self.tell_of_change(batch, &change, now);
+        }
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| consumer.purged(cx, true));
         }

@@ -1,0 +1,280 @@
+//! A stream that is made from a copy, which comes in chunks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use midge_assets::consumer::{Consumer, Identity};
+use midge_assets::stream::backup::read::{BackupReader, Restored};
+use midge_assets::stream::backup::write::KeptConsumer;
+use midge_broker::batch::Batch;
+use midge_broker::subscription::{Subscription, Target};
+use midge_jsapi::advisories::{Deed, RestoreComplete, RestoreCreate, StreamAction};
+use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::json::{self, Mode};
+use midge_jsapi::responses::{self, RestoreBegun, StreamCreated, kind};
+use midge_jsapi::stored::CopiedConsumer;
+use midge_jsapi::subjects;
+use midge_stdx::clock::{Mono, Now, Wall};
+use midge_stdx::entropy::{Entropy as _, Seeded};
+use midge_stdx::nuid::Nuid;
+use midge_store::consumer::{ConsumerStore, Keeping};
+use midge_store::format::keys::Context;
+use midge_store::format::names;
+use midge_store::port::{Name, Promise};
+
+use super::api::Asked;
+use super::snapshot::uncopied;
+use super::{ConsumerDoor, ForConsumer, Host, Life, Parts};
+use crate::account::Phase;
+use crate::{client, keys, recover};
+
+/// How long a chunk is waited for.
+const CHUNK_WAIT: Duration = Duration::from_secs(5);
+
+/// A restore that goes on.
+pub(crate) struct Restore {
+    reader: BackupReader,
+    request: Asked,
+    door: Option<Arc<Subscription>>,
+    deadline: Mono,
+    start: Wall,
+    bytes: u64,
+    consumers: Vec<KeptConsumer>,
+    /// A file of an older copy that is not complete: its name, and what is missing.
+    file: Option<(String, u64, Vec<u8>)>,
+}
+
+impl Restore {
+    fn new(request: Asked, now: Now) -> Restore {
+        Restore {
+            reader: BackupReader::default(),
+            request,
+            door: None,
+            deadline: now.mono + CHUNK_WAIT,
+            start: now.wall,
+            bytes: 0,
+            consumers: Vec::new(),
+            file: None,
+        }
+    }
+}
+
+impl Host {
+    /// When a chunk has been waited for long enough.
+    pub(super) fn restore_deadline(&self) -> Mono {
+        self.restore.as_ref().map_or(Mono::NEVER, |restore| restore.deadline)
+    }
+
+    /// The store is there: the copy may come.
+    pub(super) fn begin_restore(&mut self, batch: &mut Batch, request: Asked, now: Now) {
+        self.write_meta();
+        self.restore = Some(Box::new(Restore::new(request, now)));
+        self.when_durable(batch, now, Box::new(|host, batch, now| host.invite_chunks(batch, now)));
+        self.submit();
+        self.run_after(batch, now);
+    }
+
+    fn invite_chunks(&mut self, batch: &mut Batch, now: Now) {
+        let name = self.handle.name.clone();
+        let id = Nuid::new(Seeded::new(self.ids.next_u64())).next_id();
+        let subject = subjects::restore(&name, &id);
+        let door = ConsumerDoor { inbox: self.handle.inbox.clone(), id: 0, what: ForConsumer::Chunk };
+        let target = Target::Internal(Arc::new(door));
+        let door = Arc::new(Subscription::new(target, subject.as_bytes(), None, b"js", false));
+        // The subject is made of checked names, so this cannot fail.
+        let _ = self.account.account.insert(door.clone());
+        let Some(restore) = &mut self.restore else { return };
+        restore.door = Some(door);
+        restore.deadline = now.mono + CHUNK_WAIT;
+        let request = restore.request.clone();
+        request.answer(batch, kind::STREAM_RESTORE, &RestoreBegun { deliver_subject: subject }, now);
+        let client = client::of(&request.from, &self.account, &self.js, now);
+        self.advise(batch, &RestoreCreate { stream: &name, client: &client }, now);
+    }
+
+    /// A part of the copy; an empty one says that it is complete.
+    pub(super) fn restore_chunk(&mut self, batch: &mut Batch, parts: &Parts<'_>, now: Now) {
+        let Some(mut restore) = self.restore.take() else { return };
+        restore.deadline = now.mono + CHUNK_WAIT;
+        let mut found = Vec::new();
+        let result = if parts.payload.is_empty() {
+            restore.reader.finish(&mut self.store, now).map(Some)
+        } else {
+            restore.bytes += parts.payload.len() as u64;
+            restore.reader.push(parts.payload, &mut self.store, now, &mut found).map(|()| None)
+        };
+        for part in found {
+            match part {
+                Restored::State(_) => {}
+                Restored::Consumer(consumer) => restore.consumers.push(consumer),
+                Restored::File { path, len } => {
+                    restore.file = Some((path, len, Vec::new()));
+                    self.settle_file(&mut restore);
+                }
+                Restored::Content(bytes) => {
+                    if let Some((_, left, content)) = &mut restore.file {
+                        *left = left.saturating_sub(bytes.len() as u64);
+                        content.extend_from_slice(&bytes);
+                    }
+                    self.settle_file(&mut restore);
+                }
+            }
+        }
+        self.touch(now);
+        match result {
+            Ok(None) => {
+                self.restore = Some(restore);
+                self.send_status(batch, parts.reply, b"");
+            }
+            Ok(Some(messages)) => self.restored(batch, *restore, messages, parts.reply, now),
+            Err(error) => {
+                let error = errors::STREAM_RESTORE.because(&error);
+                self.restore = Some(restore);
+                self.give_up_restore(batch, parts.reply, &error, now);
+            }
+        }
+    }
+
+    /// A file of an older copy that is complete goes to its place. The configuration is the one of the request.
+    fn settle_file(&mut self, restore: &mut Restore) {
+        let Some((path, 0, _)) = &restore.file else { return };
+        let own = [names::META, names::META_SUM, names::META_KEY].contains(&path.as_str());
+        let Some((path, _, content)) = restore.file.take() else { return };
+        if !own {
+            let block = path
+                .strip_prefix("msgs/")
+                .and_then(|file| file.strip_suffix(".blk"))
+                .and_then(|number| number.parse::<u32>().ok());
+            let name = block.map_or_else(|| Name::Path(path.as_str().into()), Name::Block);
+            self.store.replace_files(vec![(name, content.into())], Promise::Cached);
+        }
+    }
+
+    /// Everything came.
+    fn restored(&mut self, batch: &mut Batch, restore: Restore, messages: bool, reply: &[u8], now: Now) {
+        if let Some(door) = &restore.door {
+            self.account.account.remove(door);
+        }
+        let reply: Arc<[u8]> = reply.into();
+        let Restore { request, start, bytes, consumers, .. } = restore;
+        let complete = move |host: &mut Host, batch: &mut Batch, now: Now| {
+            host.tell_restored(batch, &request, &reply, (start, bytes), now);
+        };
+        if messages {
+            for consumer in consumers {
+                self.restore_consumer(batch, &consumer, now);
+            }
+            self.handle.set_phase(Phase::Running);
+            self.open_doors();
+            self.follow_configured();
+            self.when_durable(batch, now, Box::new(complete));
+            return;
+        }
+        // Files of a store: they are opened like those of a server that went.
+        self.when_durable(
+            batch,
+            now,
+            Box::new(move |host, _, now| {
+                host.after_reopening = Some(Box::new(complete));
+                host.reopen_now(now);
+            }),
+        );
+    }
+
+    fn restore_consumer(&mut self, batch: &mut Batch, kept: &KeptConsumer, now: Now) {
+        let mut copy = CopiedConsumer::default();
+        if let Err(why) = json::decode_one(&kept.document, Mode::Lenient, &mut copy) {
+            tracing::warn!(blame = "client", "consumer '{}' of a copy: {why}", kept.name);
+            return;
+        }
+        if !names::is_asset_name(&kept.name) {
+            tracing::warn!(blame = "client", "a copy has a consumer without a proper name");
+            return;
+        }
+        let name: Arc<str> = kept.name.as_str().into();
+        let context = Context::Consumer { stream: &self.handle.name, consumer: &name };
+        let file = self.lane.is_some();
+        let new_key = file
+            .then(|| keys::create(&self.js, self.account.name(), context, &mut *self.js.secret_entropy()));
+        let (key, key_file) = new_key.flatten().map_or((None, None), |new| (Some(new.key), Some(new.file)));
+        let keeping = if file && !copy.config.mem_storage { Keeping::File } else { Keeping::Memory };
+        let (policy, max_deliver) = recover::kept_rules(&copy.config);
+        let mut store = ConsumerStore::new(name.clone(), keeping, key.clone(), policy, max_deliver);
+        if let Err(error) = store.update(uncopied(&copy.state), &mut self.store) {
+            tracing::warn!(blame = "client", "consumer '{name}' of a copy: {error}; it begins anew");
+        }
+        let identity = Identity { stream: self.handle.name.clone(), name, created: now.wall };
+        if file {
+            let mut files = self.consumer_files(&identity, &copy.config, key.as_ref(), key_file);
+            if keeping == Keeping::File {
+                files.push(store.state_file(now.wall.0, &mut *self.js.secret_entropy()));
+            }
+            self.store.replace_files(files, Promise::Durable);
+        }
+        let config = copy.config;
+        let consumer = self.with_cx(batch, now, |cx| Consumer::recover(identity, config, store, cx));
+        self.place(consumer, key, batch, now);
+    }
+
+    fn tell_restored(
+        &mut self,
+        batch: &mut Batch,
+        request: &Asked,
+        reply: &Arc<[u8]>,
+        (start, bytes): (Wall, u64),
+        now: Now,
+    ) {
+        let client = client::of(&request.from, &self.account, &self.js, now);
+        let name = self.handle.name.clone();
+        self.advise(batch, &StreamAction { stream: &name, deed: Deed::Create }, now);
+        let event = RestoreComplete { stream: &name, start, end: now.wall, bytes, client: &client };
+        self.advise(batch, &event, now);
+        let reply = reply.clone();
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                host.told_info(now).map(|info| {
+                    let answer = StreamCreated { info: Some(info), did_create: false };
+                    let mut body = Vec::new();
+                    responses::encode(kind::STREAM_CREATE, None, &answer, &mut body);
+                    host.send_body(batch, &reply, &body);
+                })
+            }),
+        );
+    }
+
+    /// Nothing came for too long.
+    pub(super) fn tick_restore(&mut self, batch: &mut Batch, now: Now) {
+        if now.mono >= self.restore_deadline() && self.restore.as_ref().is_some_and(|r| r.door.is_some()) {
+            let name = &self.handle.name;
+            tracing::warn!(
+                blame = "client",
+                "restore of stream '{} > {name}' was given up",
+                self.account.name()
+            );
+            self.give_up_restore(batch, b"", &errors::STREAM_RESTORE.because("no chunk came"), now);
+        }
+    }
+
+    /// What was made of a copy is removed.
+    fn give_up_restore(&mut self, batch: &mut Batch, reply: &[u8], error: &ApiError, now: Now) {
+        if let Some(door) = self.restore.take().and_then(|restore| restore.door) {
+            self.account.account.remove(&door);
+        }
+        let mut body = Vec::new();
+        responses::refuse(kind::STREAM_CREATE, error, &mut body);
+        self.send_body(batch, reply, &body);
+        self.delete(batch, now);
+    }
+
+    /// The lane is given up and the files are opened anew.
+    fn reopen_now(&mut self, now: Now) {
+        self.store.close();
+        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+            disk.unregister(lane);
+        }
+        let error = ApiError::from(errors::STREAM_OFFLINE);
+        self.life = Life::Failed { error, retry_at: now.mono, released: false, full: false };
+    }
+}
