@@ -35,6 +35,9 @@ const INTEREST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody listens: that makes no event here.
 const INTEREST_EVERY: Duration = Duration::from_millis(20);
 
+/// When the first chunk is sent after the answer.
+const FIRST_CHUNK_AFTER: Duration = Duration::from_millis(5);
+
 /// One copy on its way.
 struct Snapshot {
     number: u32,
@@ -152,7 +155,8 @@ impl Host {
             was_full: false,
             complete: false,
         });
-        self.pump_snapshot(batch, number, now);
+        // Requesters look at the answer before they expect the copy: a moment is left to them.
+        self.snapshots.look_at = Some(now.mono + FIRST_CHUNK_AFTER);
     }
 
     fn kept_consumers(&self) -> Vec<KeptConsumer> {
