@@ -19,6 +19,7 @@ impl Host {
     /// Takes over a store, heals what a crash has left in it, and lets messages in.
     pub(super) fn install(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
         let OpenedStream { config, store, lane, key, schedules, sources, consumers, .. } = opened;
+        self.opening = true;
         self.config = config;
         (self.store, self.lane, self.key) = (store, Some(lane), key);
         self.stream.reconfigure((*self.config).clone());
@@ -99,6 +100,7 @@ impl Host {
     }
 
     fn begin_again(&mut self, batch: &mut Batch, now: Now) {
+        self.opening = false;
         self.open_doors();
         self.follow_configured();
         self.handle.set_phase(Phase::Running);

@@ -90,6 +90,8 @@ pub(crate) struct Host {
     follow: Follow,
     snapshots: Snapshots,
     restore: Option<Box<Restore>>,
+    /// A store that was opened is not whole yet, or its consumers are not there: nothing is served meanwhile.
+    opening: bool,
     /// The start waits for this stream.
     counted: bool,
     /// What is done when the store was opened anew.
@@ -166,6 +168,7 @@ impl Host {
             follow: Follow::default(),
             snapshots: Snapshots::default(),
             restore: None,
+            opening: counted,
             counted,
             after_reopening: None,
             doors: Vec::new(),
@@ -211,7 +214,7 @@ impl Host {
         let mut budget = TURN_INPUTS;
         let mut taken = std::mem::take(&mut self.taken);
         let mut more = false;
-        while !self.crowded && !self.life.is_ending() && !self.tasks.is_full() {
+        while !self.crowded && !self.opening && !self.life.is_ending() && !self.tasks.is_full() {
             if self.at >= taken.items.len() {
                 taken.items.clear();
                 self.at = 0;
