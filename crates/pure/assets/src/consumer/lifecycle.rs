@@ -2,6 +2,7 @@
 
 use midge_jsapi::consumer_config::{ConsumerConfig, DeliverPolicy};
 use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::levels;
 use midge_stdx::clock::Wall;
 use midge_store::consumer::delta::Delta;
 use midge_store::format::consumer_state::SequencePair;
@@ -86,6 +87,9 @@ impl Consumer {
     /// Pauses until then, or goes on when that is past or nothing. Requests may end and heartbeats are sent meanwhile.
     pub fn pause(&mut self, cx: &mut Cx<'_>, until: Option<Wall>) {
         self.config.pause_until = until;
+        // What a server has to know to serve it depends on this too.
+        let required = levels::required_of_consumer(&self.config);
+        levels::keep(&mut self.config.metadata, required);
         let time = self.time(cx.now);
         let paused = until.filter(|until| *until > cx.now.wall);
         self.resume_at = paused.map(|until| time.saturating_add(until.0 - cx.now.wall.0));

@@ -23,8 +23,11 @@ fn a_pause_stops_delivery_and_ends_by_itself() {
     let out = rig.take();
     let resumed = Out::Event(format!("Pause {{ paused: false, until: Some(Wall({})) }}", until.0));
     assert!(out.contains(&resumed) && out.iter().any(|out| matches!(out, Out::Message { .. })));
+    let level = |rig: &mut Rig| rig.info().config.unwrap().metadata.get("_nats.req.level").cloned();
     with!(&mut rig, |consumer, cx| consumer.pause(cx, Some(Wall(BEGIN_NS + 100 * S as i64))));
+    assert_eq!(level(&mut rig).as_deref(), Some("1"), "older servers know no pauses");
     with!(&mut rig, |consumer, cx| consumer.pause(cx, None));
+    assert_eq!(level(&mut rig).as_deref(), Some("0"));
     assert_eq!(rig.events().last().unwrap(), "Pause { paused: false, until: None }");
     rig.publish("s", "");
     rig.turn();
