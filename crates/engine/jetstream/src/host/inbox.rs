@@ -226,8 +226,9 @@ impl Inbox {
 
     /// Takes nothing more.
     pub(crate) fn close(&self) {
-        let mut inner = self.inner.lock();
-        *inner = Inner { closed: true, ..Inner::default() };
+        // What is dropped may tell others, under locks of their own: this one has to be free by then.
+        let left = std::mem::replace(&mut *self.inner.lock(), Inner { closed: true, ..Inner::default() });
+        drop(left);
     }
 }
 
