@@ -294,16 +294,21 @@ fn assets(js: &JetStream, options: &HealthzOptions) -> (Assets, Option<Arc<Strea
     let asked = |account: &str| options.account.is_empty() || options.account == account;
     let asked_stream = |stream: &str| options.stream.is_empty() || options.stream == stream;
     let mut troubles: BTreeMap<String, Vec<HealthError>> = BTreeMap::new();
+    let mut has_folder = false;
     for (account, streams) in recovery.skipped() {
         if !asked(&account) {
             continue;
         }
+        has_folder = true;
         let known = js.broker.accounts.find(&account).is_some();
         let found = if known {
             let lost = streams.iter().filter(|stream| asked_stream(stream));
             lost.map(|stream| HealthError::unrecovered(&account, stream)).collect()
-        } else {
+        } else if options.stream.is_empty() || !options.details {
             vec![HealthError::unresolved(&account)]
+        } else {
+            // Details of one stream of an account that nobody knows say only that it is not found.
+            Vec::new()
         };
         troubles.insert(account, found);
     }
@@ -326,7 +331,7 @@ fn assets(js: &JetStream, options: &HealthzOptions) -> (Assets, Option<Arc<Strea
     let stream = account.as_ref().and_then(|account| account.stream(&options.stream));
     let stream = stream.filter(|stream| stream.phase() != Phase::Deleting);
     let missing = match (&account, &stream) {
-        (None, _) if !options.account.is_empty() => Some(Missing::Account),
+        (None, _) if !options.account.is_empty() && !has_folder => Some(Missing::Account),
         (_, None) if !options.stream.is_empty() => Some(Missing::Stream),
         _ => None,
     };
