@@ -1,6 +1,8 @@
 //! `cargo xtask oracle core --audit`: which sections of the reference and which `-ERR` texts no script pins.
 //!
 //! `parity/sections.tsv` lists them. A section is pinned by a `# pins:` line; an error by a script that waits for its text.
+//! `cargo xtask oracle jetstream --audit` does the same for the second floor, with `parity/sections-jetstream.tsv` and the table of error
+//! codes; a code is shown by a script whose `# codes:` line, which every run checks, lists it.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -15,17 +17,49 @@ struct Row {
     explained: String,
 }
 
+const CORE: &str = "parity/sections.tsv";
+const JETSTREAM: &str = "parity/sections-jetstream.tsv";
+/// One line `NAME CODE STATUS "text";` per error.
+const ERRORS: &str = "crates/pure/jsapi/src/errors/table.rs";
+
 pub fn task() -> Result<ExitCode> {
-    let rows = rows()?;
-    let (pins, waits) = pinned()?;
+    let (pins, waits) = pinned(false)?;
+    report(CORE, &rows(CORE)?, &pins, &|row| match row.kind.as_str() {
+        "err" => Ok(waits.iter().any(|wait| has_shape(wait, &row.text))),
+        other => bail!("{CORE}: unknown kind {other:?}"),
+    })
+}
+
+/// The audit of the second floor.
+pub fn jetstream() -> Result<ExitCode> {
+    let (pins, shown) = pinned(true)?;
+    let mut rows = rows(JETSTREAM)?;
+    let table = std::fs::read_to_string(repo::root().join(ERRORS)).context(ERRORS)?;
+    for line in table.lines() {
+        let mut words = line.split_whitespace().skip(1);
+        let Some(code) = words.next().filter(|code| code.len() == 5 && code.starts_with("10")) else {
+            continue;
+        };
+        if !rows.iter().any(|row| row.kind == "code" && row.text == code) {
+            rows.push(Row { kind: "code".to_owned(), text: code.to_owned(), explained: String::new() });
+        }
+    }
+    report(JETSTREAM, &rows, &pins, &|row| match row.kind.as_str() {
+        "code" => Ok(shown.contains(&row.text)),
+        other => bail!("{JETSTREAM}: unknown kind {other:?}"),
+    })
+}
+
+fn report(
+    file: &str,
+    rows: &[Row],
+    pins: &BTreeSet<String>,
+    is_shown: &dyn Fn(&Row) -> Result<bool>,
+) -> Result<ExitCode> {
     let mut unexplained = 0;
     let mut explained = 0;
-    for row in &rows {
-        let scripted = match row.kind.as_str() {
-            "section" => pins.contains(&row.text),
-            "err" => waits.iter().any(|wait| has_shape(wait, &row.text)),
-            other => bail!("parity/sections.tsv: unknown kind {other:?}"),
-        };
+    for row in rows {
+        let scripted = if row.kind == "section" { pins.contains(&row.text) } else { is_shown(row)? };
         match (scripted, row.explained.is_empty()) {
             (true, true) => {}
             (false, false) => {
@@ -47,20 +81,19 @@ pub fn task() -> Result<ExitCode> {
         .filter(|pin| !rows.iter().any(|row| row.kind == "section" && row.text == **pin))
         .collect();
     for pin in &unknown {
-        println!("a script pins {pin:?}, which parity/sections.tsv does not list");
+        println!("a script pins {pin:?}, which {file} does not list");
     }
     println!("{} entries, {explained} explained, {} unexplained", rows.len(), unexplained + unknown.len());
     Ok(if unexplained + unknown.len() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn rows() -> Result<Vec<Row>> {
-    let text =
-        std::fs::read_to_string(repo::root().join("parity/sections.tsv")).context("parity/sections.tsv")?;
+fn rows(file: &str) -> Result<Vec<Row>> {
+    let text = std::fs::read_to_string(repo::root().join(file)).with_context(|| file.to_owned())?;
     let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate().skip(1) {
         let columns: Vec<&str> = line.split('\t').collect();
         let [kind, text, _title, explained] = columns[..] else {
-            bail!("parity/sections.tsv:{}: not four columns", number + 1);
+            bail!("{file}:{}: not four columns", number + 1);
         };
         rows.push(Row { kind: kind.to_owned(), text: text.to_owned(), explained: explained.to_owned() });
     }
@@ -73,14 +106,19 @@ fn has_shape(wait: &str, text: &str) -> bool {
     regex_lite::Regex::new(&pattern.join("\"[^\"]*\"")).is_ok_and(|pattern| pattern.is_match(wait))
 }
 
-/// All sections that scripts name, and all texts that they wait for.
-fn pinned() -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+/// All sections that scripts name, and all texts that they wait for; of scripts about JetStream, the codes that they list.
+fn pinned(jetstream: bool) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let (mut pins, mut waits) = (BTreeSet::new(), BTreeSet::new());
     for path in repo::files(&oracle::scripts(), &|path| repo::has_extension(path, "txt"))? {
+        if path.starts_with(oracle::jetstream_scripts()) != jetstream {
+            continue;
+        }
         for line in std::fs::read_to_string(&path)?.lines() {
             if let Some(list) = line.strip_prefix("# pins: ") {
                 pins.extend(list.split(',').map(|pin| pin.trim().to_owned()));
-            } else if let Some((_, wait)) = line.split_once('<') {
+            } else if let Some(codes) = line.strip_prefix("# codes: ").filter(|_| jetstream) {
+                waits.extend(codes.split_whitespace().map(str::to_owned));
+            } else if let Some((_, wait)) = line.split_once('<').filter(|_| !jetstream) {
                 waits.insert(wait.trim().to_owned());
             }
         }

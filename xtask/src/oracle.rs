@@ -1,4 +1,4 @@
-//! `cargo xtask oracle core`: scripted conversations with the released Go server and with midge, compared.
+//! `cargo xtask oracle core` and `jetstream`: scripted conversations with the released Go server and with midge, compared.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -7,19 +7,21 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{audit, repo, tools};
 
-/// Scripts of the first floor.
+/// Scripts of the first floor; in `jetstream` below it, those of the second.
 const SCRIPTS: &str = "crates/dev/testkit/scripts";
+const JETSTREAM: &str = "crates/dev/testkit/scripts/jetstream";
 /// Configuration files that both servers judge.
 const CORPUS: &str = "crates/pure/config/tests/corpus";
 
 const USAGE: &str = "\
 usage: cargo xtask oracle store [--seeds N] [--from N]
-       cargo xtask oracle core [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] | --audit
+       cargo xtask oracle core|jetstream [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] [--codes] | --audit
 
   --only TEXT    scripts whose name contains TEXT; `corpus` for the configuration files
   --server PATH  compare this program instead of a release build of midge
   --show         print the transcripts of the Go server
   --accept       record midge's transcripts in scripts that differ on purpose
+  --codes        write into scripts about JetStream which error codes they show
   --audit        list sections and errors of the scope without a script, without running anything
 ";
 
@@ -28,16 +30,17 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
     let mut server: Option<PathBuf> = None;
     let mut audited = false;
     let mut rest = arguments.iter();
-    match rest.next().map(String::as_str) {
-        Some("core") => {}
+    let jetstream = match rest.next().map(String::as_str) {
+        Some("core") => false,
+        Some("jetstream") => true,
         Some("store") => return store(rest.as_slice()),
         other => bail!("unknown set of scripts {other:?}\n\n{USAGE}"),
-    }
+    };
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--audit" => audited = true,
             "--server" => server = Some(rest.next().context("--server needs a path")?.into()),
-            "--show" | "--accept" => passed_on.push(argument.clone()),
+            "--show" | "--accept" | "--codes" => passed_on.push(argument.clone()),
             "--only" | "--repeat" | "--jobs" => {
                 passed_on.push(argument.clone());
                 passed_on.push(rest.next().with_context(|| format!("{argument} needs a value"))?.clone());
@@ -46,7 +49,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
         }
     }
     if audited {
-        return audit::task();
+        return if jetstream { audit::jetstream() } else { audit::task() };
     }
     let reference = tools::python()?.go_server;
     let server = match server {
@@ -59,7 +62,11 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
         .arg(reference)
         .arg("--server")
         .arg(server)
-        .args(["--scripts", SCRIPTS, "--corpus", CORPUS])
+        .args(if jetstream {
+            vec!["--scripts", JETSTREAM, "--jobs", "8"]
+        } else {
+            vec!["--scripts", SCRIPTS, "--corpus", CORPUS]
+        })
         .args(passed_on)
         .status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -94,4 +101,9 @@ pub fn build_helper(name: &str) -> Result<PathBuf> {
 /// The folder of all scripts.
 pub fn scripts() -> PathBuf {
     repo::root().join(SCRIPTS)
+}
+
+/// The folder of the scripts about JetStream.
+pub fn jetstream_scripts() -> PathBuf {
+    repo::root().join(JETSTREAM)
 }

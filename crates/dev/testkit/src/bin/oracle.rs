@@ -27,6 +27,7 @@ struct Request {
     jobs: usize,
     show: bool,
     accept: bool,
+    codes: bool,
 }
 
 #[tokio::main]
@@ -56,6 +57,7 @@ fn request() -> Result<Request> {
             "--jobs" => request.jobs = value()?.parse()?,
             "--show" => request.show = true,
             "--accept" => request.accept = true,
+            "--codes" => request.codes = true,
             other => bail!("unknown argument {other}"),
         }
     }
@@ -176,12 +178,54 @@ async fn compare(
             expected.lines.join("\n")
         )));
     }
+    if script.jetstream
+        && request.reference != request.server
+        && let Some(report) = check_codes(request, path, script, &expected)?
+    {
+        return Ok(Some(report));
+    }
     for _ in 0..request.repeat {
         let found = play(server, script).await.context("server")?;
         if let Some(report) = judge(request, path, script, &expected, &found)? {
             return Ok(Some(report));
         }
     }
+    Ok(None)
+}
+
+/// Compares the error codes that a script lists with those that the Go server showed, or lists them.
+fn check_codes(
+    request: &Request,
+    path: &Path,
+    script: &Script,
+    expected: &Transcript,
+) -> Result<Option<String>> {
+    let mut codes: Vec<u16> = expected
+        .lines
+        .iter()
+        .flat_map(|line| line.split("err_code").skip(1))
+        .filter_map(|rest| {
+            let rest = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        })
+        .collect();
+    codes.sort_unstable();
+    codes.dedup();
+    if script.codes.as_deref().unwrap_or_default() == codes {
+        return Ok(None);
+    }
+    let list = codes.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
+    if !request.codes {
+        return Ok(Some(format!("lists other error codes than are shown (--codes writes them): {list}\n")));
+    }
+    let text = std::fs::read_to_string(path)?;
+    let mut lines: Vec<String> =
+        text.lines().filter(|line| !line.starts_with("# codes: ")).map(str::to_owned).collect();
+    if !codes.is_empty() {
+        let at = lines.iter().position(|line| line.starts_with("# pins: ")).context("a line `# pins:`")?;
+        lines.insert(at + 1, format!("# codes: {list}"));
+    }
+    std::fs::write(path, lines.join("\n") + "\n")?;
     Ok(None)
 }
 

@@ -1,5 +1,6 @@
 //! A raw client connection that understands just enough to cut what it reads into lines and messages.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -36,6 +37,10 @@ pub struct Link {
     stream: Stream,
     buffer: Vec<u8>,
     queued: Vec<u8>,
+    /// What came while something else was awaited.
+    held: VecDeque<Vec<u8>>,
+    /// Requests so far.
+    pub asked: usize,
     /// The challenge of the first INFO.
     pub nonce: Option<String>,
 }
@@ -45,7 +50,14 @@ impl Link {
     pub async fn open(port: u16) -> Option<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         socket.set_nodelay(true).ok()?;
-        Some(Self { stream: Stream::Plain(socket), buffer: Vec::new(), queued: Vec::new(), nonce: None })
+        Some(Self {
+            stream: Stream::Plain(socket),
+            buffer: Vec::new(),
+            queued: Vec::new(),
+            held: VecDeque::new(),
+            asked: 0,
+            nonce: None,
+        })
     }
 
     /// Continues in TLS; whether the handshake succeeded. What was read ahead stays readable.
@@ -86,8 +98,21 @@ impl Link {
         };
     }
 
+    /// Keeps a line or message for later.
+    pub fn hold(&mut self, piece: Vec<u8>) {
+        self.held.push_back(piece);
+    }
+
     /// The next line or message.
     pub async fn next(&mut self, patience: Duration) -> Piece {
+        match self.held.pop_front() {
+            Some(piece) => Piece::Bytes(piece),
+            None => self.arrival(patience).await,
+        }
+    }
+
+    /// The next line or message that was not held before.
+    pub async fn arrival(&mut self, patience: Duration) -> Piece {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(length) = complete(&self.buffer) {

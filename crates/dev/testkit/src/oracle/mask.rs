@@ -52,12 +52,42 @@ const VOLATILE: [&str; 42] = [
     "tls_cipher_suite",
 ];
 
+/// The same for scripts about JetStream, where sequences and sizes are what matters.
+const VOLATILE_JETSTREAM: [&str; 24] = [
+    "server_id",
+    "git_commit",
+    "go",
+    "client_id",
+    "nonce",
+    "xkey",
+    "start",
+    "stop",
+    "end",
+    "rtt",
+    "ver",
+    "lang",
+    "port",
+    "cid",
+    "id",
+    "time",
+    "timestamp",
+    "ts",
+    "created",
+    "active",
+    "ack_time",
+    "pause_remaining",
+    "_nats.ver",
+    "pinned_client_id",
+];
+
 /// Masks texts and documents of one run.
 #[derive(Debug, Clone)]
 pub struct Mask {
     /// Literal texts, such as folders, with what stands for them.
-    literals: Vec<(String, &'static str)>,
+    literals: Vec<(String, String)>,
     fields: Vec<String>,
+    volatile: &'static [&'static str],
+    patterns: &'static [(Regex, &'static str)],
     /// Whether configuration digests depend on folders.
     hides_digest: bool,
 }
@@ -84,20 +114,58 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
+static PATTERNS_JETSTREAM: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let patterns = [
+        (r"\bN[A-Z2-7]{55}\b", "<server>"),
+        (r"\bX[A-Z2-7]{55}\b", "<xkey>"),
+        (r"(?m)^\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} ", "[<pid>] <clock> "),
+        // Times far away are written in the script itself.
+        (r"\b202\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>"),
+        (r"\b1[6-9]\d{17}\b", "<ns>"),
+        (r"\b[0-9A-Za-z]{22}\b", "<nuid>"),
+        (r"\b(JS_(MIRROR|SRC)_[0-9A-Za-z]{8})-[0-9A-Za-z]{8}\b", "$1-<id>"),
+        (r"\$JS\.([MS])\.[0-9A-Za-z]{8}\b", "$$JS.$1.<id>"),
+        (r"\$JSC\.R\.[0-9A-Za-z]{8}\b", "$$JSC.R.<id>"),
+        (r"(\$JS\.FC\.\S+)\.[0-9A-Za-z]{4}\b", "$1.<id>"),
+        (r"(Nats-Stream-Source: \S+ \d+ \S+ \S+ \S+) [0-9A-Za-z]{8}\b", "$1 <identity>"),
+        (r"Nats-Stream-Identity: [0-9A-Za-z]{8}\b", "Nats-Stream-Identity: <identity>"),
+        (r"\b127\.0\.0\.1:[1-9]\d*", "127.0.0.1:<port>"),
+        (r"\bcid:\d+", "cid:<cid>"),
+    ];
+    patterns
+        .into_iter()
+        .map(|(pattern, with)| (Regex::new(pattern).expect("a valid pattern"), with))
+        .collect()
+});
+
 static DIGEST: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("sha256:[0-9a-f]{64}").expect("a valid pattern"));
 
 impl Mask {
     /// A mask for a run in `dir` with certificates in `certificates`.
     pub fn new(dir: &Path, certificates: &Path, fields: &[String], hides_digest: bool) -> Self {
-        let literals =
-            vec![(dir.display().to_string(), "<dir>"), (certificates.display().to_string(), "<certs>")];
-        Self { literals, fields: fields.to_vec(), hides_digest }
+        let literals = vec![
+            (dir.display().to_string(), "<dir>".to_owned()),
+            (certificates.display().to_string(), "<certs>".to_owned()),
+        ];
+        Self { literals, fields: fields.to_vec(), volatile: &VOLATILE, patterns: &PATTERNS, hides_digest }
+    }
+
+    /// The same mask for a conversation about JetStream.
+    pub fn of_jetstream(mut self) -> Self {
+        self.volatile = &VOLATILE_JETSTREAM;
+        self.patterns = &PATTERNS_JETSTREAM;
+        self
+    }
+
+    /// Lets a text, such as a name that the server made up, be shown by another.
+    pub fn literal(&mut self, text: &str, name: &str) {
+        self.literals.push((text.to_owned(), name.to_owned()));
     }
 
     /// Lets a number, such as a pid or port, be shown by a name.
     pub fn number(&mut self, number: u32, name: &'static str) {
-        self.literals.push((number.to_string(), name));
+        self.literals.push((number.to_string(), name.to_owned()));
     }
 
     /// Masks text.
@@ -108,7 +176,7 @@ impl Mask {
         {
             text = text.replace(literal, with);
         }
-        for (pattern, with) in PATTERNS.iter() {
+        for (pattern, with) in self.patterns {
             text = pattern.replace_all(&text, *with).into_owned();
         }
         if self.hides_digest {
@@ -129,7 +197,7 @@ impl Mask {
                 // midge may say more about itself under names of its own, and not every build knows its commit.
                 fields.retain(|name, _| !name.starts_with("midge") && name != "git_commit");
                 for (name, value) in fields.iter_mut() {
-                    let volatile = VOLATILE.contains(&name.as_str()) || self.fields.contains(name);
+                    let volatile = self.volatile.contains(&name.as_str()) || self.fields.contains(name);
                     let zero_time = value.as_str() == Some("0001-01-01T00:00:00Z");
                     if volatile && !value.is_object() && !value.is_array() && !zero_time {
                         *value = Value::String(format!("<{name}>"));
@@ -152,7 +220,7 @@ impl Mask {
 
     /// Whether a field is masked.
     pub fn covers(&self, name: &str) -> bool {
-        VOLATILE.contains(&name) || self.fields.iter().any(|field| field == name)
+        self.volatile.contains(&name) || self.fields.iter().any(|field| field == name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plays scripts against servers and compares what they said.
 
+mod ask;
 mod corpus;
 mod diff;
 mod http;

@@ -10,6 +10,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use super::ask::Seen;
 use super::link::{self, Link, Piece};
 use super::mask::Mask;
 use super::{Transcript, http};
@@ -52,7 +53,10 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
     std::fs::create_dir_all(&dir)?;
     let variable =
         script.config.iter().chain(script.files.iter().map(|(_, text)| text)).any(|text| text.contains('@'));
-    let mask = Mask::new(&dir, stage.certificates.dir(), &script.masked, variable);
+    let mut mask = Mask::new(&dir, stage.certificates.dir(), &script.masked, variable);
+    if script.jetstream {
+        mask = mask.of_jetstream();
+    }
     let mut player = Player {
         stage,
         script,
@@ -61,6 +65,7 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
         server: None,
         links: BTreeMap::new(),
         transcript: Transcript::default(),
+        seen: Seen::default(),
     };
     player.write_files()?;
     if script.starts_server {
@@ -81,14 +86,15 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
     Ok(player.transcript)
 }
 
-struct Player<'a> {
+pub(super) struct Player<'a> {
     stage: &'a Stage,
-    script: &'a Script,
+    pub(super) script: &'a Script,
     dir: PathBuf,
-    mask: Mask,
+    pub(super) mask: Mask,
     server: Option<Server>,
     links: BTreeMap<String, Link>,
-    transcript: Transcript,
+    pub(super) transcript: Transcript,
+    pub(super) seen: Seen,
 }
 
 impl Player<'_> {
@@ -103,8 +109,10 @@ impl Player<'_> {
     }
 
     /// Fills in what only this run knows.
-    fn expand(&self, text: &str) -> String {
-        let mut text = text
+    pub(super) fn expand(&self, text: &str) -> String {
+        let mut text = self
+            .seen
+            .expand(text)
             .replace("@DIR@", &self.dir.display().to_string())
             .replace("@CERTS@", &self.stage.certificates.dir().display().to_string())
             .replace("@PIN@", self.stage.certificates.client_pin());
@@ -120,6 +128,15 @@ impl Player<'_> {
         let mut arguments = Vec::new();
         if self.script.config.is_some() {
             arguments.extend(["-c".to_owned(), self.dir.join("server.conf").display().to_string()]);
+        }
+        if self.script.jetstream
+            && !self.script.config.as_ref().is_some_and(|text| text.contains("jetstream"))
+        {
+            arguments.extend([
+                "-js".to_owned(),
+                "-sd".to_owned(),
+                self.dir.join("store").display().to_string(),
+            ]);
         }
         arguments.extend(self.script.arguments.iter().chain(further).map(|argument| self.expand(argument)));
         match Server::start(&self.stage.program, &self.dir, &arguments, &self.script.environment).await {
@@ -313,6 +330,7 @@ impl Player<'_> {
                 };
                 self.read(&mut link, step, *sorted, &mut last).await;
             }
+            ConnectionAction::Ask(ask) => self.ask(name, &mut link, ask, step).await?,
             ConnectionAction::Closed => self.read(&mut link, step, false, &mut |_| false).await,
             ConnectionAction::Connect(_) | ConnectionAction::Login { .. } | ConnectionAction::Close => {}
         }
@@ -433,7 +451,10 @@ impl Player<'_> {
     }
 
     /// A line or message as it is recorded; nothing for what is not.
-    fn shown(&self, bytes: &[u8]) -> Option<String> {
+    fn shown(&mut self, bytes: &[u8]) -> Option<String> {
+        if self.script.jetstream {
+            self.observe(bytes);
+        }
         if bytes == b"PING\r\n" && !self.script.shows_pings {
             return None;
         }
@@ -443,6 +464,9 @@ impl Player<'_> {
         let Some(bytes) = bytes.strip_suffix(b"\r\n") else { return Some(self.mask.text(&escape(bytes))) };
         let text = match bytes.windows(2).position(|window| window == b"\r\n") {
             Some(end) if bytes.starts_with(b"MSG ") || bytes.starts_with(b"HMSG ") => {
+                if self.script.jetstream {
+                    return Some(super::ask::shown_delivery(&self.mask, &bytes[..end], &bytes[end + 2..]));
+                }
                 shown_message(&self.mask, &bytes[..end], &bytes[end + 2..])
             }
             _ => escape(bytes),

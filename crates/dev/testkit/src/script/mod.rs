@@ -33,6 +33,10 @@ pub struct Script {
     pub files: Vec<(String, String)>,
     /// JSON fields that are masked on top of the usual ones.
     pub masked: Vec<String>,
+    /// Whether the server runs JetStream, with a store in the folder of the run: all scripts that pin `jetstream`.
+    pub jetstream: bool,
+    /// The error codes of JetStream that the Go server shows, when the script lists them.
+    pub codes: Option<Vec<u16>>,
     /// The conversation.
     pub steps: Vec<Step>,
     /// midge's transcript, for scripts that differ.
@@ -104,6 +108,8 @@ pub enum ConnectionAction {
     Sync { sorted: bool },
     /// Reads a number of lines or messages.
     Read { count: usize, sorted: bool },
+    /// Publishes, and waits for what is asked for.
+    Ask(Ask),
     /// Reads to the end of the stream.
     Closed,
     /// Closes it from our side.
@@ -140,4 +146,36 @@ pub struct HttpView {
     pub fields: Vec<String>,
     /// Asks again until this line is in the answer.
     pub until: Option<String>,
+}
+
+/// A publish, usually with a reply inbox of its own.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The subject.
+    pub subject: String,
+    /// Header lines.
+    pub headers: Vec<(String, String)>,
+    /// The payload, escaped.
+    pub body: String,
+    /// What is waited for.
+    pub awaited: Awaited,
+}
+
+/// What a publish waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// So many replies.
+    Replies(usize),
+    /// Replies, to the first that is a status.
+    Status,
+    /// Nothing: it has no reply subject.
+    Nothing,
+    /// That no reply comes.
+    Silence,
+    /// Nothing: replies go to this subject.
+    At(String),
+    /// One reply to each of so many; only the last is recorded.
+    Many(usize),
+    /// Asked again until the reply contains a text.
+    Until(String),
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Action, ConnectOptions, ConnectionAction, HttpView, Script, Step};
+use super::{Action, Ask, Awaited, ConnectOptions, ConnectionAction, HttpView, Script, Step};
 
 /// Begins the expected transcript of midge.
 const EXPECTED: &str = "=== midge";
@@ -25,6 +25,7 @@ pub fn parse(name: &str, text: &str) -> Result<Script> {
         script.expected = Some(lines[end + 1..].iter().map(|line| (*line).to_owned()).collect());
     }
     ensure!(!script.pins.is_empty(), "no `# pins:` line");
+    script.jetstream = script.pins.iter().any(|pin| pin.starts_with("jetstream "));
     ensure!(!script.steps.is_empty(), "no steps");
     Ok(script)
 }
@@ -73,6 +74,10 @@ fn header(script: &mut Script, comment: &str) -> Result<()> {
         }
         "log" => script.log_file = Some(value.to_owned()),
         "mask" => script.masked.extend(list()),
+        "codes" => {
+            let codes: Result<Vec<u16>, _> = value.split_whitespace().map(str::parse).collect();
+            script.codes = Some(codes.context("codes: NUMBER NUMBER")?);
+        }
         // Any other comment is for the reader.
         _ => {}
     }
@@ -99,8 +104,11 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn step(text: &str) -> Result<Action> {
-    let end = text.find([':', '>', '<']).context("neither `:`, `>` nor `<`")?;
+    let end = text.find([':', '>', '<', '!', '?']).context("neither `:`, `>`, `<`, `!` nor `?`")?;
     let (name, rest) = text.split_at(end);
+    if rest.starts_with(['!', '?']) {
+        return Ok(connection(name, ConnectionAction::Ask(ask(rest)?)));
+    }
     if let Some(raw) = rest.strip_prefix(">>") {
         return Ok(connection(name, ConnectionAction::Send(after_blank(raw).to_owned())));
     }
@@ -140,6 +148,44 @@ fn after_blank(text: &str) -> &str {
     text.strip_prefix(' ').unwrap_or(text)
 }
 
+/// `!AWAITED SUBJECT [(HEADERS)] [BODY]`, or `? TEXT => SUBJECT [(HEADERS)] [BODY]`.
+fn ask(text: &str) -> Result<Ask> {
+    let (awaited, rest) = if let Some(rest) = text.strip_prefix('?') {
+        let (wanted, rest) = rest.split_once(" => ").context("? TEXT => SUBJECT [BODY]")?;
+        (Awaited::Until(wanted.trim().to_owned()), rest)
+    } else {
+        let (kind, rest) = text[1..].split_once(' ').context("! SUBJECT [BODY]")?;
+        let awaited = match kind {
+            "" => Awaited::Replies(1),
+            "*" => Awaited::Status,
+            "-" => Awaited::Nothing,
+            "0" => Awaited::Silence,
+            _ => match (kind.parse(), kind.strip_prefix('+')) {
+                (_, Some(count)) => Awaited::Many(count.parse().context("!+COUNT")?),
+                (Ok(count), None) => Awaited::Replies(count),
+                (Err(_), None) => Awaited::At(kind.to_owned()),
+            },
+        };
+        (awaited, rest)
+    };
+    let (subject, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let mut headers = Vec::new();
+    if let Some((inside, after)) = rest
+        .strip_prefix('(')
+        .and_then(|rest| rest.split_once(") ").or(rest.strip_suffix(')').map(|inside| (inside, ""))))
+    {
+        for line in inside.split("; ") {
+            let (name, value) = line
+                .split_once(": ")
+                .or(line.strip_suffix(':').map(|name| (name, "")))
+                .context("(Name: value; Name: value)")?;
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        rest = after;
+    }
+    Ok(Ask { subject: subject.to_owned(), headers, body: rest.to_owned(), awaited })
+}
+
 fn connection(name: &str, does: ConnectionAction) -> Action {
     Action::Connection { name: name.to_owned(), does }
 }
@@ -153,6 +199,13 @@ fn connection_action(text: &str) -> Result<ConnectionAction> {
             let (options, json) = connect_options(rest)?;
             let json = if json.is_empty() { r#"{"verbose":false,"pedantic":false}"# } else { json };
             ConnectionAction::Login { options, json: json.to_owned(), seed: None }
+        }
+        "js" => {
+            let (options, json) = connect_options(rest)?;
+            let usual = r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true"#;
+            let json =
+                json.strip_prefix('{').map_or_else(|| format!("{usual}}}"), |json| format!("{usual},{json}"));
+            ConnectionAction::Login { options, json, seed: None }
         }
         "nkey" => {
             let (seed, json) = rest.split_once(' ').unwrap_or((rest, "{}"));
@@ -231,6 +284,26 @@ mod tests {
     #[test]
     fn a_script_without_pins_is_refused() {
         assert!(parse("area/name", "---\na: connect\n").is_err());
+    }
+
+    #[test]
+    fn requests_have_headers_a_body_and_something_awaited() {
+        let read = |text: &str| match step(text).expect(text) {
+            Action::Connection { does: ConnectionAction::Ask(ask), .. } => ask,
+            other => panic!("{text}: {other:?}"),
+        };
+        let plain = read("a! foo {\"b\": (1)}");
+        assert_eq!((plain.subject.as_str(), plain.body.as_str()), ("foo", "{\"b\": (1)}"));
+        assert_eq!(plain.awaited, Awaited::Replies(1));
+        let headers = read("a!- foo (Nats-TTL: 5; X: a:b; Empty:) body");
+        assert_eq!(headers.awaited, Awaited::Nothing);
+        assert_eq!(headers.headers.len(), 3);
+        assert_eq!(headers.headers[1], ("X".to_owned(), "a:b".to_owned()));
+        assert_eq!(headers.body, "body");
+        assert_eq!(read("a!* foo").awaited, Awaited::Status);
+        assert_eq!(read("a!+20 foo").awaited, Awaited::Many(20));
+        assert_eq!(read("a!inbox.1 foo (A: b)").awaited, Awaited::At("inbox.1".to_owned()));
+        assert_eq!(read("a? messages: 0 => foo x").awaited, Awaited::Until("messages: 0".to_owned()));
     }
 
     #[test]
