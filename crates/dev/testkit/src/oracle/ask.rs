@@ -102,11 +102,11 @@ impl Player<'_> {
                 let mut inbox = String::new();
                 for _ in 0..*count {
                     inbox = self.request(name, link, ask).await?;
-                    if link.asked % 64 == 0 && self.reply(link, &inbox, PATIENCE).await.is_none() {
+                    if link.asked.is_multiple_of(64) && self.reply(link, &inbox, PATIENCE).await.is_none() {
                         return self.no_reply(step);
                     }
                 }
-                if link.asked % 64 != 0 {
+                if !link.asked.is_multiple_of(64) {
                     match self.reply(link, &inbox, PATIENCE).await {
                         Some(reply) => self.record(&reply),
                         None => return self.no_reply(step),
