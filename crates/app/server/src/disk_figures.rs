@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use midge_disk::Disk;
-use midge_disk::metrics::{BOUNDS_US, Latency};
+use midge_disk::metrics::{BOUNDS_US, Latency, Metrics};
 use midge_views::metrics::{DiskFigures, Durations};
 
 /// The figures at this moment.
-pub(crate) fn read(disk: &Disk) -> DiskFigures {
-    let metrics = disk.metrics();
+pub(crate) fn read(metrics: &Metrics) -> DiskFigures {
     DiskFigures {
         commit_syncs: durations(&metrics.commit_syncs),
         other_syncs: durations(&metrics.other_syncs),

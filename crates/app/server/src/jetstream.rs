@@ -76,8 +76,8 @@ pub(crate) async fn start(node: &Arc<Node>, shards: &Arc<Shards>) -> Result<Opti
         disk: Some(Arc::new(disk.clone())),
         entropy: Box::new(SystemEntropy),
     };
-    let shown = disk.clone();
-    node.show_disk(move || crate::disk_figures::read(&shown));
+    let metrics = disk.shared_metrics();
+    node.show_disk(move || crate::disk_figures::read(&metrics));
     midge_node::jetstream::start(node, resources, report.deltas, ports).map_err(StartError::System)?;
     Ok(Some(disk))
 }
@@ -108,6 +108,7 @@ pub(crate) async fn stop(node: &Node, disk: Option<Disk>) {
             jetstream.hosts()
         );
     }
+    jetstream.release();
     if let Some(disk) = disk {
         match tokio::task::spawn_blocking(move || disk.close()).await {
             Ok(Ok(())) => {}

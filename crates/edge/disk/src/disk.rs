@@ -255,6 +255,11 @@ impl Disk {
         &self.0.metrics
     }
 
+    /// The figures, for whoever may outlive the disk: they keep nothing open.
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        self.0.metrics.clone()
+    }
+
     /// Bytes that may still be written, as found at the last look, which is seconds ago at most.
     pub fn space(&self) -> u64 {
         self.0.space.free()
