@@ -198,6 +198,12 @@ impl JsAccount {
         self.streams.write().insert(stream.name.clone(), stream);
     }
 
+    /// Forgets all streams.
+    pub(crate) fn clear(&self) {
+        let streams = std::mem::take(&mut *self.streams.write());
+        drop(streams);
+    }
+
     pub(crate) fn remove(&self, name: &str) -> Option<Arc<StreamHandle>> {
         self.streams.write().remove(name)
     }

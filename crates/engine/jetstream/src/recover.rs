@@ -52,6 +52,9 @@ pub(crate) struct OpenedConsumer {
     pub(crate) rekeyed: Option<Vec<u8>>,
 }
 
+/// Gives out what the journal held for a consumer, by the folder of its stream and its name.
+type TakeDeltas<'a> = dyn FnMut(&str, &str) -> Vec<(u64, Bytes)> + 'a;
+
 /// Deltas that the journal held, by folder and consumer.
 type DeltaMap = BTreeMap<(Arc<str>, Arc<str>), Vec<(u64, Bytes)>>;
 
@@ -78,7 +81,7 @@ impl From<DiskError> for Trouble {
 
 /// Begins to open everything that is in the store directory.
 pub(crate) fn begin(js: &Arc<JetStream>, deltas: Vec<Deltas>) {
-    let Some(disk) = js.disk.clone() else {
+    let Some(disk) = js.disk() else {
         js.recovery.done.store(true, Ordering::Release);
         return;
     };
@@ -154,7 +157,7 @@ impl Start {
 
     fn open(&self, account: &Arc<JsAccount>, name: &str, now: Now) {
         let js = &self.js;
-        let Some(disk) = js.disk.clone() else { return };
+        let Some(disk) = js.disk() else { return };
         let inbox = js.new_inbox();
         let opened = open_stream(
             js,
@@ -255,7 +258,7 @@ fn serve(
 pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc<StreamHandle>) {
     let (js, account, handle) = (js.clone(), account.clone(), handle.clone());
     js.jobs.clone().run(Box::new(move |now| {
-        let Some(disk) = js.disk.clone() else { return };
+        let Some(disk) = js.disk() else { return };
         let inbox = handle.inbox.clone();
         // What the journal holds of consumers is in files, or still in the journal and read from there by the next start.
         let opened = open_stream(&js, &account, &handle.name, &inbox, &*disk, &mut |_, _| Vec::new(), now);
@@ -281,7 +284,7 @@ fn open_stream(
     name: &str,
     inbox: &Arc<Inbox>,
     disk: &dyn StoreDisk,
-    deltas: &mut dyn FnMut(&str, &str) -> Vec<(u64, Bytes)>,
+    deltas: &mut TakeDeltas<'_>,
     now: Now,
 ) -> Result<OpenedStream, Trouble> {
     let files = disk.files();
@@ -358,7 +361,7 @@ fn open_consumers(
     stream: &str,
     folder: &str,
     files: &dyn Files,
-    deltas: &mut dyn FnMut(&str, &str) -> Vec<(u64, Bytes)>,
+    deltas: &mut TakeDeltas<'_>,
 ) -> Vec<OpenedConsumer> {
     let root = format!("{folder}/{}", names::CONSUMERS);
     let entries = match files.list(&root) {

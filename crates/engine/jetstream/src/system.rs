@@ -6,9 +6,12 @@ use std::sync::Arc;
 use midge_assets::stream::Limits;
 use midge_assets::stream::config::StoreCx;
 use midge_assets::stream::publish::BatchLimits;
+use midge_broker::account::Account;
 use midge_broker::batch::Batch;
 use midge_broker::broker::Broker;
+use midge_broker::internal::Service;
 use midge_broker::routing::Outgoing;
+use midge_broker::subscription::{Subscription, Target};
 use midge_broker::turn::Signal;
 use midge_jsapi::stream_config::Storage;
 use midge_stdx::entropy::{Entropy, Seeded};
@@ -54,7 +57,9 @@ pub struct JetStream {
     pub settings: Settings,
     /// Connections and accounts.
     pub broker: Arc<Broker>,
-    pub(crate) disk: Option<Arc<dyn StoreDisk>>,
+    disk: Mutex<{ rank::LEAF }, Option<Arc<dyn StoreDisk>>>,
+    /// Where requests come in.
+    doors: Mutex<{ rank::LEAF }, Vec<(Arc<Account>, Arc<Subscription>)>>,
     pub(crate) runner: Arc<dyn midge_broker::turn::Runner>,
     pub(crate) jobs: Arc<dyn Jobs>,
     entropy: Mutex<{ rank::LEAF }, Box<dyn Entropy>>,
@@ -91,7 +96,8 @@ impl JetStream {
         Arc::new(JetStream {
             settings,
             broker,
-            disk,
+            disk: Mutex::new(disk),
+            doors: Mutex::new(Vec::new()),
             runner,
             jobs,
             entropy: Mutex::new(entropy),
@@ -117,6 +123,32 @@ impl JetStream {
     /// All of them, by name.
     pub fn accounts(&self) -> Vec<Arc<JsAccount>> {
         self.accounts.read().values().cloned().collect()
+    }
+
+    /// The store directory, while it is open.
+    pub(crate) fn disk(&self) -> Option<Arc<dyn StoreDisk>> {
+        self.disk.lock().clone()
+    }
+
+    /// Opens a way in, for as long as JetStream runs.
+    pub(crate) fn open_door(&self, account: &Arc<Account>, subject: &[u8], door: Arc<dyn Service>) {
+        let subscription = Arc::new(Subscription::new(Target::Internal(door), subject, None, b"js", false));
+        // A domain or name that makes no subject was refused before.
+        if account.insert(subscription.clone()).is_ok() {
+            self.doors.lock().push((account.clone(), subscription));
+        }
+    }
+
+    /// Lets go of the store directory and of everything that leads here; to be called when all hosts have ended.
+    pub fn release(&self) {
+        self.disk.lock().take();
+        let doors = std::mem::take(&mut *self.doors.lock());
+        for (account, door) in doors {
+            account.remove(&door);
+        }
+        for account in self.accounts() {
+            account.clear();
+        }
     }
 
     /// Randomness that cannot be guessed, for keys.

@@ -10,4 +10,5 @@ mod logins;
 mod monitoring;
 mod permissions;
 mod pressure;
+mod streams;
 mod support;

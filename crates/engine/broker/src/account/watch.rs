@@ -14,12 +14,14 @@ pub trait Watcher: Send + Sync {
     fn changed(&self);
 }
 
+type BySubject = BTreeMap<Box<[u8]>, Vec<Arc<dyn Watcher>>>;
+
 /// Watched literal subjects.
 #[derive(Default)]
 pub(super) struct Watches {
     /// So that an account without watchers pays one load.
     len: AtomicU64,
-    by_subject: Mutex<{ rank::LEAF }, BTreeMap<Box<[u8]>, Vec<Arc<dyn Watcher>>>>,
+    by_subject: Mutex<{ rank::LEAF }, BySubject>,
 }
 
 impl Watches {

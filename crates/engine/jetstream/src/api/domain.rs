@@ -6,8 +6,9 @@ use midge_broker::account::Account;
 use midge_broker::batch::Batch;
 use midge_broker::internal::{Request, Service};
 use midge_broker::routing::{self, Outgoing};
-use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::subjects::API_PREFIX;
+
+use crate::system::JetStream;
 
 /// Parts of the API that a domain leads to.
 const PARTS: [&[u8]; 6] = [b"STREAM.", b"CONSUMER.", b"DIRECT.", b"META.", b"SERVER.", b"ACCOUNT."];
@@ -25,16 +26,15 @@ struct DomainDoor {
 }
 
 /// Lets an account use the name of the domain.
-pub(crate) fn install(account: &Arc<Account>, domain: &str, all: bool) {
+pub(crate) fn install(js: &JetStream, account: &Arc<Account>, all: bool) {
+    let domain = &js.settings.domain;
     if domain.is_empty() {
         return;
     }
     let prefix = format!("$JS.{domain}.API.").into_bytes();
     let subject = [&prefix[..], b">"].concat();
     let door: Arc<dyn Service> = Arc::new(DomainDoor { account: account.clone(), prefix, all });
-    let subscription = Arc::new(Subscription::new(Target::Internal(door), &subject, None, b"js", false));
-    // The domain was checked when the options were read, so this cannot fail.
-    let _ = account.insert(subscription);
+    js.open_door(account, &subject, door);
 }
 
 impl DomainDoor {

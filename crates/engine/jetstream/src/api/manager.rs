@@ -311,7 +311,7 @@ impl Manager {
             let store = Store::in_memory(store_config, Box::new(self.js.draw_entropy()));
             return self.host(request, account, handle, store, (None, None), begin);
         }
-        let Some(disk) = self.js.disk.clone() else {
+        let Some(disk) = self.js.disk() else {
             account.remove(&handle.name);
             let error = errors::STREAM_CREATE.because("file storage is not enabled");
             return request.refuse(batch, kind::STREAM_CREATE, &error, now);
@@ -427,7 +427,7 @@ impl Manager {
         handle: &Arc<StreamHandle>,
         now: Now,
     ) {
-        let Some(disk) = self.js.disk.clone() else {
+        let Some(disk) = self.js.disk() else {
             return request.refuse(batch, kind::STREAM_DELETE, &super::unknown_stream(), now);
         };
         handle.set_phase(Phase::Deleting);

@@ -139,7 +139,7 @@ pub(crate) fn unknown_stream() -> ApiError {
 pub(crate) fn install(js: &Arc<JetStream>) {
     for account in js.accounts() {
         router::install(js, &account);
-        domain::install(&account.account, &js.settings.domain, false);
+        domain::install(js, &account.account, false);
     }
     system_account::install(js);
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use midge_broker::batch::Batch;
 use midge_broker::internal::{Request, Service};
-use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::account::{AccountInfo, ApiStats, Tier};
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::headers;
@@ -32,10 +31,7 @@ const OWN_DOORS: [&[u8]; 2] = [b"$JS.API.CONSUMER.MSG.NEXT.", b"$JS.API.DIRECT.G
 /// Lets the requests of an account in.
 pub(crate) fn install(js: &Arc<JetStream>, account: &Arc<JsAccount>) {
     let router: Arc<dyn Service> = Arc::new(Router { js: js.clone(), account: account.clone() });
-    let all = subjects::API_ALL.as_bytes();
-    let subscription = Arc::new(Subscription::new(Target::Internal(router), all, None, b"js", false));
-    // The subject is valid, so this cannot fail.
-    let _ = account.account.insert(subscription);
+    js.open_door(&account.account, subjects::API_ALL.as_bytes(), router);
 }
 
 impl Service for Router {

@@ -6,7 +6,6 @@ use midge_broker::account::Account;
 use midge_broker::batch::Batch;
 use midge_broker::internal::{Request, Service};
 use midge_broker::routing::Outgoing;
-use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::errors;
 use midge_jsapi::responses::{self, AccountPurged, kind};
 use midge_jsapi::subjects::{self, ApiCall};
@@ -23,12 +22,9 @@ struct SystemDoor {
 /// Lets requests of the system account in.
 pub(crate) fn install(js: &Arc<JetStream>) {
     let Some(account) = js.broker.accounts.system().cloned() else { return };
-    super::domain::install(&account, &js.settings.domain, true);
+    super::domain::install(js, &account, true);
     let door: Arc<dyn Service> = Arc::new(SystemDoor { js: js.clone(), account: account.clone() });
-    let all = subjects::API_ALL.as_bytes();
-    let subscription = Arc::new(Subscription::new(Target::Internal(door), all, None, b"js", false));
-    // The subject is valid, so this cannot fail.
-    let _ = account.insert(subscription);
+    js.open_door(&account, subjects::API_ALL.as_bytes(), door);
 }
 
 impl SystemDoor {

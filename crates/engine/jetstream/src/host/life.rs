@@ -225,7 +225,7 @@ impl Host {
         self.handle.vitals.failed.store(true, Ordering::Release);
         *self.handle.vitals.failure.lock() = error.to_string();
         self.unsettle(batch, &told);
-        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+        if let (Some(disk), Some(lane)) = (&self.disk, self.lane) {
             disk.unregister(lane);
         }
         if full {
@@ -350,7 +350,7 @@ impl Host {
     }
 
     fn leave_disk(&mut self) {
-        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+        if let (Some(disk), Some(lane)) = (&self.disk, self.lane) {
             disk.unregister(lane);
         }
     }

@@ -39,7 +39,7 @@ use midge_jsapi::subjects;
 use midge_stdx::clock::{Mono, Now};
 use midge_stdx::entropy::Seeded;
 use midge_store::format::keys::AssetKey;
-use midge_store::port::{Completion, Lane, Submission, Submitted};
+use midge_store::port::{Completion, Lane, StoreDisk, Submission, Submitted};
 use midge_store::stream::{Change, Step, Store};
 
 pub(crate) use api::page;
@@ -68,6 +68,7 @@ pub(crate) struct Host {
     pub(crate) store: Store,
     pub(crate) stream: Stream,
     pub(crate) lane: Option<Lane>,
+    disk: Option<Arc<dyn StoreDisk>>,
     pub(crate) consumers: Consumers,
     pub(crate) limits: Limits,
     /// What the account and the server were told that is in use.
@@ -140,6 +141,7 @@ impl Host {
         let account_hash = subjects::hash8(account.name().as_bytes());
         let (key, key_file) = key.map_or((None, None), |new| (Some(Arc::new(new.key)), Some(new.file)));
         let visible = store.durable();
+        let disk = js.disk();
         let counted = matches!(life, Life::Recovered(_));
         let limits = js.stream_limits(&account);
         Host {
@@ -150,6 +152,7 @@ impl Host {
             store,
             stream,
             lane,
+            disk,
             consumers: Consumers::default(),
             limits,
             used: 0,
@@ -295,7 +298,7 @@ impl Host {
         if self.submissions.is_empty() || self.crowded {
             return;
         }
-        let Some(disk) = &self.js.disk else { return };
+        let Some(disk) = &self.disk else { return };
         match disk.submit(&mut self.submissions) {
             Submitted::All => {}
             Submitted::Full => self.crowded = true,

@@ -271,7 +271,7 @@ impl Host {
     /// The lane is given up and the files are opened anew.
     fn reopen_now(&mut self, now: Now) {
         self.store.close();
-        if let (Some(disk), Some(lane)) = (&self.js.disk, self.lane) {
+        if let (Some(disk), Some(lane)) = (&self.disk, self.lane) {
             disk.unregister(lane);
         }
         let error = ApiError::from(errors::STREAM_OFFLINE);

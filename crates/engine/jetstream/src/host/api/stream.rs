@@ -160,11 +160,7 @@ impl Host {
             let page = info::subjects(&self.store, &filter, asked.offset.max(0));
             paging =
                 Paging { total: page.total as i64, offset: page.offset as i64, limit: page.limit as i64 };
-            info.state.subjects = page
-                .subjects
-                .into_iter()
-                .map(|(subject, count)| (subject, count))
-                .collect::<BTreeMap<_, _>>();
+            info.state.subjects = page.subjects.into_iter().collect::<BTreeMap<_, _>>();
         }
         request.answer(batch, kind::STREAM_INFO, &StreamDetails { paging, info: Some(info) }, now);
         Step::Ready(())

@@ -1,0 +1,210 @@
+//! Stored streams over real sockets and a real store directory: what was acknowledged outlives the server.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use midge_server::Server;
+
+use crate::support::{Client, server};
+
+/// A store directory that is removed when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("midge-streams-{}-{number}", std::process::id()));
+        Folder(path)
+    }
+
+    async fn server(&self, more: &str) -> Server {
+        let path = self.0.display();
+        server(&format!("jetstream {{store_dir: \"{path}\", {more}}}")).await
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind lies in the folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A client with an inbox.
+struct User {
+    client: Client,
+    next: u32,
+}
+
+impl User {
+    async fn new(server: &Server) -> User {
+        let mut client = Client::open(server).await;
+        client.login(r#"{"verbose":false,"headers":true,"no_responders":true}"#).await;
+        client.subscribe("in.>", "in").await;
+        User { client, next: 0 }
+    }
+
+    /// Publishes with a reply subject and answers what comes there: the header block and the payload.
+    async fn ask(&mut self, subject: &str, payload: &str) -> String {
+        self.ask_with(subject, "", payload).await
+    }
+
+    async fn ask_with(&mut self, subject: &str, headers: &str, payload: &str) -> String {
+        self.next += 1;
+        let reply = format!("in.{}", self.next);
+        if headers.is_empty() {
+            self.client.send(&format!("PUB {subject} {reply} {}\r\n{payload}\r\n", payload.len())).await;
+        } else {
+            let block = format!("NATS/1.0\r\n{headers}\r\n\r\n");
+            let all = block.len() + payload.len();
+            let line = format!("HPUB {subject} {reply} {} {all}\r\n{block}{payload}\r\n", block.len());
+            self.client.send(&line).await;
+        }
+        self.message().await
+    }
+
+    /// The next message: its line without verb and subscription, and what it carries.
+    async fn message(&mut self) -> String {
+        let line = self.client.line().await;
+        let len: usize = line.rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a message");
+        let body = self.client.take(len + 2).await;
+        let body = String::from_utf8(body).expect("text");
+        format!("{line}\n{}", body.trim_end())
+    }
+
+    async fn api(&mut self, subject: &str, body: &str) -> String {
+        self.ask(&format!("$JS.API.{subject}"), body).await
+    }
+}
+
+const STREAM: &str = r#"{"name":"S","subjects":["s.>"],"retention":"limits","storage":"file","discard":"old","num_replicas":1,"allow_direct":true,"allow_rollup_hdrs":true}"#;
+
+#[tokio::test]
+async fn acknowledged_messages_and_consumers_are_there_after_a_restart() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let made = user.api("STREAM.CREATE.S", STREAM).await;
+    assert!(made.contains("\"did_create\":true"), "{made}");
+    for n in 1..=5 {
+        let ack = user.ask(&format!("s.{n}"), "payload").await;
+        assert!(ack.ends_with(&format!("{{\"stream\":\"S\",\"seq\":{n}}}")), "{ack}");
+    }
+    let consumer = r#"{"stream_name":"S","config":{"durable_name":"D","ack_policy":"explicit"}}"#;
+    let made = user.api("CONSUMER.CREATE.S.D", consumer).await;
+    assert!(made.contains("\"num_pending\":5"), "{made}");
+    let message = user.ask("$JS.API.CONSUMER.MSG.NEXT.S.D", "1").await;
+    let ack = message.split(' ').nth(3).expect("an acknowledgement subject").to_owned();
+    assert!(ack.starts_with("$JS.ACK.S.D.1.1.1."), "{message}");
+    user.ask(&ack, "+ACK").await;
+    server.shutdown().await;
+
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let info = user.api("STREAM.INFO.S", "").await;
+    assert!(info.contains("\"messages\":5"), "{info}");
+    let info = user.api("CONSUMER.INFO.S.D", "").await;
+    assert!(info.contains(r#""ack_floor":{"consumer_seq":1,"stream_seq":1"#), "{info}");
+    assert!(info.contains("\"num_pending\":4"), "{info}");
+    let message = user.ask("$JS.API.CONSUMER.MSG.NEXT.S.D", "1").await;
+    assert!(message.contains("$JS.ACK.S.D.1.2.2."), "{message}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn duplicates_expectations_and_rollups_are_decided_in_order() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    user.api("STREAM.CREATE.S", STREAM).await;
+    let ack = user.ask_with("s.a", "Nats-Msg-Id: 1", "x").await;
+    assert!(ack.ends_with(r#"{"stream":"S","seq":1}"#), "{ack}");
+    let ack = user.ask_with("s.a", "Nats-Msg-Id: 1", "x").await;
+    assert!(ack.ends_with(r#"{"stream":"S","seq":1,"duplicate": true}"#), "{ack}");
+    let refused = user.ask_with("s.a", "Nats-Expected-Last-Sequence: 7", "x").await;
+    assert!(refused.contains(r#""err_code":10071,"description":"wrong last sequence: 1""#), "{refused}");
+    for _ in 0..3 {
+        user.ask("s.a", "old").await;
+    }
+    let ack = user.ask_with("s.a", "Nats-Rollup: sub", "new").await;
+    assert!(ack.ends_with(r#"{"stream":"S","seq":5}"#), "{ack}");
+    let info = user.api("STREAM.INFO.S", "").await;
+    assert!(info.contains("\"messages\":1,"), "{info}");
+    let last = user.ask("$JS.API.DIRECT.GET.S.s.a", "").await;
+    assert!(last.ends_with("\nnew") && last.contains("Nats-Sequence: 5"), "{last}");
+    let missing = user.ask("$JS.API.DIRECT.GET.S.s.none", "").await;
+    assert!(missing.ends_with("NATS/1.0 404 Message Not Found"), "{missing}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_memory_stream_feeds_a_mirror_that_is_kept() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let origin = r#"{"name":"O","subjects":["o.>"],"storage":"memory"}"#;
+    assert!(user.api("STREAM.CREATE.O", origin).await.contains("did_create"));
+    for n in 1..=20 {
+        user.ask(&format!("o.{n}"), "x").await;
+    }
+    let mirror = r#"{"name":"M","storage":"file","mirror":{"name":"O"}}"#;
+    assert!(user.api("STREAM.CREATE.M", mirror).await.contains("did_create"));
+    let info = loop {
+        let info = user.api("STREAM.INFO.M", "").await;
+        if info.contains("\"messages\":20") {
+            break info;
+        }
+    };
+    assert!(info.contains("\"first_seq\":1") && info.contains("\"last_seq\":20"), "{info}");
+    server.shutdown().await;
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    assert!(user.api("STREAM.INFO.M", "").await.contains("\"messages\":20"));
+    assert!(user.api("STREAM.INFO.O", "").await.contains("\"err_code\":10059"));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_deleted_stream_leaves_its_name_and_its_folder() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    for _ in 0..3 {
+        assert!(user.api("STREAM.CREATE.S", STREAM).await.contains("did_create"));
+        let ack = user.ask("s.1", "x").await;
+        assert!(ack.ends_with(r#"{"stream":"S","seq":1}"#), "{ack}");
+        assert!(user.api("STREAM.DELETE.S", "").await.contains("\"success\":true"));
+        let nobody = user.ask("s.1", "x").await;
+        assert!(nobody.contains("503"), "{nobody}");
+    }
+    let streams = folder.0.join("jetstream/$G/streams");
+    let left: Vec<_> = std::fs::read_dir(&streams).expect("the folder").flatten().map(|e| e.path()).collect();
+    assert_eq!(left, Vec::<PathBuf>::new());
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_encrypted_directory_opens_with_its_key_and_not_without() {
+    let folder = Folder::new();
+    let server = folder.server("key: secret").await;
+    let mut user = User::new(&server).await;
+    user.api("STREAM.CREATE.S", STREAM).await;
+    user.ask("s.1", "not to be found in any file").await;
+    server.shutdown().await;
+    let block = folder.0.join("jetstream/$G/streams/S/msgs/1.blk");
+    let bytes = std::fs::read(block).expect("the block");
+    assert!(!bytes.windows(9).any(|part| part == b"not to be"));
+
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let info = user.api("STREAM.INFO.S", "").await;
+    assert!(info.contains("offline") && info.contains("unable to recover keys"), "{info}");
+    server.shutdown().await;
+
+    let server = folder.server("key: other, prev_key: secret, cipher: aes").await;
+    let mut user = User::new(&server).await;
+    let message = user.ask("$JS.API.DIRECT.GET.S.s.1", "").await;
+    assert!(message.ends_with("not to be found in any file"), "{message}");
+    server.shutdown().await;
+}
