@@ -10,6 +10,7 @@ use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
 
 use super::ApiRequest;
+use super::manager::Told;
 
 struct Inner {
     request: Option<Box<ApiRequest>>,
@@ -77,9 +78,18 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.filled {
-            // Whoever comes last answers; if that was this one, the request goes unanswered with its stream.
-            self.gather.0.lock().missing -= 1;
+        if self.filled {
+            return;
+        }
+        let js = {
+            let mut inner = self.gather.0.lock();
+            inner.missing -= 1;
+            let last = inner.missing == 0;
+            inner.request.as_ref().filter(|_| last).map(|request| request.js.clone())
+        };
+        // Nobody else comes who could answer.
+        if let Some(js) = js {
+            js.manager.tell(Told::Gathered(self.gather.clone()));
         }
     }
 }

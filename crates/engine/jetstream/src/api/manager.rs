@@ -40,6 +40,8 @@ pub(crate) enum Told {
     Kept(Arc<JsAccount>, Arc<str>, Arc<StreamConfig>),
     /// The store of a new stream is there, or could not be made.
     Made(Box<Made>),
+    /// The last part of a list will not come: the list goes without it.
+    Gathered(Arc<Gather>),
     /// The server goes down.
     Stop,
 }
@@ -489,6 +491,7 @@ impl Manager {
                     }
                 }
             }
+            Told::Gathered(gather) => gather.finish(batch, now),
             Told::Stop => self.over = true,
         }
     }
