@@ -204,11 +204,9 @@ impl Host {
             tracing::warn!(blame = "client", "consumer '{name}' of a copy: {error}; it begins anew");
         }
         let identity = Identity { stream: self.handle.name.clone(), name, created: now.wall };
-        if file {
+        if keeping == Keeping::File {
             let mut files = self.consumer_files(&identity, &copy.config, key.as_ref(), key_file);
-            if keeping == Keeping::File {
-                files.push(store.state_file(now.wall.0, &mut *self.js.secret_entropy()));
-            }
+            files.push(store.state_file(now.wall.0, &mut *self.js.secret_entropy()));
             self.store.replace_files(files, Promise::Durable);
         }
         let config = copy.config;

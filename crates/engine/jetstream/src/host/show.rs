@@ -7,8 +7,8 @@ use midge_stdx::clock::Now;
 use midge_store::stream::Step;
 use midge_sync::atomic::Ordering;
 
-use super::Host;
 use super::held::{Answer, Entry};
+use super::{Host, Life};
 use crate::limits::TURN_TOLD;
 
 impl Host {
@@ -85,6 +85,10 @@ impl Host {
 
     /// What everybody may read is brought up to date, and what is in use counted.
     pub(super) fn report(&mut self) {
+        // What is being deleted counts for nothing any more.
+        if matches!(self.life, Life::Deleting { .. }) {
+            return;
+        }
         let state = *self.store.state();
         let vitals = &self.handle.vitals;
         vitals.messages.store(state.messages, Ordering::Relaxed);

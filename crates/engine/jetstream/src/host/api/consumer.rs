@@ -243,7 +243,6 @@ impl Host {
         if unnamed {
             config.name.clear();
         }
-        let internal = config.direct || config.sourcing;
         let kept_in_file = self.lane.is_some() && !config.mem_storage && !config.direct;
         let keeping = if kept_in_file { Keeping::File } else { Keeping::Memory };
         let (policy, max_deliver) = recover::kept_rules(&config);
@@ -256,8 +255,8 @@ impl Host {
         let (key, key_file) = new_key.map_or((None, None), |new| (Some(new.key), Some(new.file)));
         let kept = ConsumerStore::new(name.clone(), keeping, key.clone(), policy, max_deliver);
         let identity = Identity { stream: self.handle.name.clone(), name: name.clone(), created: now.wall };
-        // The folder of a memory consumer is kept as well: it comes back, and begins anew.
-        if self.lane.is_some() && !internal {
+        // One in memory is gone with the server, as it says.
+        if kept_in_file {
             let files = self.consumer_files(&identity, &config, key.as_ref(), key_file);
             self.store.replace_files(files, Promise::Durable);
         }
@@ -378,7 +377,7 @@ impl Host {
     fn keep_consumer(&mut self, id: u32) {
         let Some(consumer) = self.consumers.get(id) else { return };
         let (identity, config) = (consumer.identity().clone(), consumer.config().clone());
-        if self.lane.is_none() || config.direct || config.sourcing {
+        if self.lane.is_none() || config.direct || config.mem_storage {
             return;
         }
         let key = self.consumers.key(id).cloned();
