@@ -323,10 +323,12 @@ impl Manager {
             let folder = format!("{}/streams/{}", account.name(), handle.name);
             let context = Context::Stream(&handle.name);
             let key = keys::create(&js, account.name(), context, &mut *js.secret_entropy());
+            // The lane creates the folder, and sees to it that its name stays.
             let made = disk
-                .files()
-                .create_folder(&format!("{folder}/{}", names::MESSAGES))
-                .and_then(|()| disk.register(&folder, handle.inbox.clone()))
+                .register(&folder, handle.inbox.clone())
+                .and_then(|lane| {
+                    disk.files().create_folder(&format!("{folder}/{}", names::MESSAGES)).map(|()| lane)
+                })
                 .map(|lane| {
                     let encryption = keys::store_keys(&js, account.name()).map(|keys| keys.into_encryption());
                     let sealing = key.as_ref().map(|new| Arc::new(new.key.clone()));

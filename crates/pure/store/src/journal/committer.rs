@@ -267,8 +267,8 @@ impl Committer {
         if former.is_some_and(|lane| self.lanes[lane as usize].standing == Standing::Open) {
             return Err(refuse("a store is open there already"));
         }
-        self.name_folder(folder)?;
-        if self.unclean {
+        let new = self.name_folder(folder)?;
+        if self.unclean && !new {
             // The process before may have renamed what a power cut would rename back.
             self.sync_folder(&format!("{folder}/msgs"))?;
         }
@@ -283,8 +283,8 @@ impl Committer {
         Ok(Lane(number))
     }
 
-    /// Creates the folder when absent, and has its name and those above it on stable storage.
-    fn name_folder(&mut self, folder: &str) -> Result<(), DiskError> {
+    /// Creates the folder when absent, and has its name and those above it on stable storage. Answers whether it was absent.
+    fn name_folder(&mut self, folder: &str) -> Result<bool, DiskError> {
         let new = matches!(self.files.sync_folder(folder), Err(error) if error.fault == Fault::Absent);
         if new {
             self.files.create_folder(folder)?;
@@ -298,7 +298,7 @@ impl Committer {
             }
             path = above;
         }
-        Ok(())
+        Ok(new)
     }
 
     /// Ends a lane: everything is in its own files, on stable storage, and the journal speaks of none of them any more. Deltas stay. Refused as busy while
