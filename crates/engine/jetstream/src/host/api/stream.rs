@@ -149,7 +149,10 @@ impl Host {
                 return Step::Ready(());
             }
         };
-        info.state.deleted = deleted.unwrap_or_default();
+        if let Some(deleted) = deleted {
+            info.state.num_deleted = deleted.len() as i64;
+            info.state.deleted = deleted;
+        }
         info.domain.clone_from(&self.js.settings.domain);
         info.cluster =
             Some(ClusterInfo { leader: self.js.settings.server_name.clone(), ..ClusterInfo::default() });
@@ -158,8 +161,11 @@ impl Host {
         if !asked.subjects_filter.is_empty() {
             let filter = Filter::one(asked.subjects_filter.as_bytes());
             let page = info::subjects(&self.store, &filter, asked.offset.max(0));
-            paging =
-                Paging { total: page.total as i64, offset: page.offset as i64, limit: page.limit as i64 };
+            // Where nothing matches, no page is told of.
+            if page.total > 0 {
+                paging =
+                    Paging { total: page.total as i64, offset: page.offset as i64, limit: page.limit as i64 };
+            }
             info.state.subjects = page.subjects.into_iter().collect::<BTreeMap<_, _>>();
         }
         request.answer(batch, kind::STREAM_INFO, &StreamDetails { paging, info: Some(info) }, now);
