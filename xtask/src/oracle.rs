@@ -34,6 +34,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
         Some("core") => false,
         Some("jetstream") => true,
         Some("store") => return store(rest.as_slice()),
+        Some("walk") => return walk(),
         other => bail!("unknown set of scripts {other:?}\n\n{USAGE}"),
     };
     while let Some(argument) = rest.next() {
@@ -80,6 +81,19 @@ fn store(arguments: &[String]) -> Result<ExitCode> {
         .arg("--reference")
         .arg(reference)
         .args(arguments)
+        .status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The walk of `docs/migrating.md`: a store directory goes from the Go server to midge, back, and to midge again.
+fn walk() -> Result<ExitCode> {
+    let reference = tools::python()?.go_server;
+    let status = Command::new(build_helper("walk")?)
+        .current_dir(repo::root())
+        .arg("--reference")
+        .arg(reference)
+        .arg("--server")
+        .arg(build_midge()?)
         .status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
