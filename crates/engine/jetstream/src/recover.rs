@@ -71,6 +71,8 @@ enum Trouble {
     Offline(Box<StreamConfig>, Wall, String),
     /// Nothing of it can be used.
     Unreadable(String),
+    /// Its creation was cut short: it was told to nobody, and has no messages.
+    Unborn,
 }
 
 impl From<DiskError> for Trouble {
@@ -171,6 +173,13 @@ impl Start {
             now,
         );
         match opened {
+            Err(Trouble::Unborn) => {
+                tracing::info!("Removing what is left of stream '{} > {name}', which was not made", account.name());
+                if let Err(error) = disk.files().remove_folder(&format!("{}/streams/{name}", account.name())) {
+                    tracing::warn!(blame = "disk", "{error}");
+                }
+                js.opened();
+            }
             Ok(opened) => {
                 let state = *opened.store.state();
                 tracing::info!(
@@ -264,7 +273,11 @@ pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc
         let opened = open_stream(&js, &account, &handle.name, &inbox, &*disk, &mut |_, _| Vec::new(), now);
         let order = match opened {
             Ok(opened) => Order::Reopened(Box::new(opened)),
-            Err(Trouble::Offline(_, _, why) | Trouble::Unreadable(why)) => {
+            Err(trouble) => {
+                let why = match trouble {
+                    Trouble::Offline(_, _, why) | Trouble::Unreadable(why) => why,
+                    Trouble::Unborn => "metadata is missing".to_owned(),
+                };
                 tracing::error!(
                     blame = "disk",
                     "  Error recovering stream '{} > {}': {why}",
@@ -292,8 +305,14 @@ fn open_stream(
     let folder = format!("{}/streams/{name}", account.name());
     let keys = keys::store_keys(js, account.name());
     let meta = read_meta(files, &folder, name, keys.as_ref())
-        .map_err(|error| Trouble::Unreadable(open_text(&error)))?
-        .ok_or_else(|| Trouble::Unreadable("metadata is missing".to_owned()))?;
+        .map_err(|error| Trouble::Unreadable(open_text(&error)))?;
+    let Some(meta) = meta else {
+        return Err(if is_bare(files, &folder)? {
+            Trouble::Unborn
+        } else {
+            Trouble::Unreadable("metadata is missing".to_owned())
+        });
+    };
     let mut stored = StoredStream::default();
     json::decode_one(&meta.json, Mode::Lenient, &mut stored)
         .map_err(|why| Trouble::Unreadable(format!("metadata: {why}")))?;
@@ -326,6 +345,16 @@ fn open_stream(
     let lane = disk.register(&folder, inbox.clone())?;
     let store = opened.into_store(lane, Box::new(js.draw_entropy()), now.mono);
     Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, sources, consumers })
+}
+
+/// Whether a folder holds no file, nor a folder that holds anything.
+fn is_bare(files: &dyn Files, folder: &str) -> Result<bool, DiskError> {
+    for entry in files.list(folder)? {
+        if !entry.folder || !files.list(&format!("{folder}/{}", entry.name))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn open_text(error: &OpenError) -> String {

@@ -246,7 +246,8 @@ impl interest::Consumers for Consumers {
 }
 
 impl Host {
-    /// Calls one consumer with everything that it may need, and deals with what it said.
+    /// Calls one consumer with everything that it may need, and deals with what it said. What left the stream before is told before: a consumer that counted without
+    /// it would take it off once more.
     pub(super) fn with_consumer<T>(
         &mut self,
         batch: &mut Batch,
@@ -254,6 +255,9 @@ impl Host {
         now: Now,
         call: impl FnOnce(&mut Consumer, &mut Cx<'_>) -> T,
     ) -> Option<T> {
+        if self.store.has_changes() {
+            self.removed(batch, now);
+        }
         let Host {
             js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
         } = self;
@@ -289,6 +293,9 @@ impl Host {
         now: Now,
         call: impl FnOnce(&mut Cx<'_>) -> T,
     ) -> T {
+        if self.store.has_changes() {
+            self.removed(batch, now);
+        }
         let Host {
             js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
         } = self;

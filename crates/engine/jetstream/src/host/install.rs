@@ -107,7 +107,7 @@ impl Host {
         if std::mem::take(&mut self.counted) {
             self.js.opened();
         }
-        if self.config.retention == Retention::Interest {
+        if self.config.retention != Retention::Limits {
             self.recheck_interest(batch, Filter::all(), now);
         }
         self.come_back();

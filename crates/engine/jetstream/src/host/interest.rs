@@ -1,12 +1,22 @@
 //! Messages that nobody needs any more leave streams with retention by interest, and work queues.
 
 use midge_assets::stream::interest::{self, Recheck};
+use midge_assets::stream::publish::Interest as _;
 use midge_broker::batch::Batch;
 use midge_jsapi::stream_config::Retention;
 use midge_stdx::clock::Now;
 use midge_store::stream::{Filter, Step};
 
-use super::Host;
+use super::{Consumers, Host};
+
+/// The consumers of a work queue: what nobody asks for stays.
+struct Workers<'a>(&'a Consumers);
+
+impl interest::Consumers for Workers<'_> {
+    fn need(&self, seq: u64, subject: &[u8]) -> bool {
+        !self.0.wants(subject) || interest::Consumers::need(self.0, seq, subject)
+    }
+}
 
 impl Host {
     /// Removes what consumers said that they need no more.
@@ -49,7 +59,7 @@ impl Host {
         }
     }
 
-    /// Looks for messages that nobody needs.
+    /// Looks for messages that nobody needs. In a work queue those are what was acknowledged before a crash that kept the acknowledgement and not the removal.
     pub(super) fn recheck_interest(&mut self, batch: &mut Batch, filter: Filter, now: Now) {
         let mut recheck = Recheck::new(filter);
         self.begin(
@@ -57,7 +67,11 @@ impl Host {
             now,
             Box::new(move |host, batch, now| {
                 loop {
-                    match recheck.step(&host.consumers, &mut host.store) {
+                    let step = match host.config.retention {
+                        Retention::WorkQueue => recheck.step(&Workers(&host.consumers), &mut host.store),
+                        _ => recheck.step(&host.consumers, &mut host.store),
+                    };
+                    match step {
                         Step::Ready(Some(removed)) => {
                             if removed > 0 {
                                 host.removed(batch, now);

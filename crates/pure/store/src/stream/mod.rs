@@ -350,6 +350,12 @@ impl Store {
         (self.blocks.iter().map(|block| u64::from(block.raw_len)).sum(), self.state.bytes)
     }
 
+    /// Whether something was removed since [`Store::take_changes`].
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Takes what was removed since the last call.
     pub fn take_changes(&mut self, into: &mut Vec<Change>) {
         into.append(&mut self.changes);
