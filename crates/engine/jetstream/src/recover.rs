@@ -174,8 +174,12 @@ impl Start {
         );
         match opened {
             Err(Trouble::Unborn) => {
-                tracing::info!("Removing what is left of stream '{} > {name}', which was not made", account.name());
-                if let Err(error) = disk.files().remove_folder(&format!("{}/streams/{name}", account.name())) {
+                tracing::info!(
+                    "Removing what is left of stream '{} > {name}', which was not made",
+                    account.name()
+                );
+                if let Err(error) = disk.files().remove_folder(&format!("{}/streams/{name}", account.name()))
+                {
                     tracing::warn!(blame = "disk", "{error}");
                 }
                 js.opened();

@@ -56,8 +56,6 @@ pub(crate) enum Life {
         error: ApiError,
         /// When the next attempt is made.
         retry_at: Mono,
-        /// The lane has ended.
-        released: bool,
         /// For the lack of space.
         full: bool,
     },
@@ -136,7 +134,7 @@ impl Host {
                 false
             }
             Life::Stopping { written, unregistered } => self.stop_on(written, unregistered),
-            Life::Deleting { unregistered } => self.delete_on(batch, unregistered, now),
+            Life::Deleting { unregistered } => self.delete_on(unregistered),
         }
     }
 
@@ -233,7 +231,7 @@ impl Host {
         }
         // What can be read is served again at once; what was full is tried again later.
         let retry_at = if full { now.mono } else { now.mono + RETRY_EVERY };
-        self.life = Life::Failed { error: told, retry_at, released: false, full };
+        self.life = Life::Failed { error: told, retry_at, full };
     }
 
     /// Those who wait for something to become durable are told that it will not.
@@ -251,11 +249,9 @@ impl Host {
     }
 
     fn try_again(&mut self, now: Now) {
-        let Life::Failed { retry_at, released, .. } = &mut self.life else { return };
-        if self.handle.inbox.released().is_some() {
-            *released = true;
-        }
-        if !*released || now.mono < *retry_at {
+        let ended = self.lane_has_ended();
+        let Life::Failed { retry_at, .. } = &mut self.life else { return };
+        if !ended || now.mono < *retry_at {
             return;
         }
         *retry_at = Mono::NEVER;
@@ -288,7 +284,7 @@ impl Host {
         if !self.life.is_ending() {
             tracing::error!(blame = "disk", "the disk of stream {} is closed", self.handle.name);
             let error = ApiError::from(errors::INSUFFICIENT_RESOURCES);
-            self.life = Life::Failed { error, retry_at: Mono::NEVER, released: false, full: false };
+            self.life = Life::Failed { error, retry_at: Mono::NEVER, full: false };
         }
     }
 
@@ -322,8 +318,9 @@ impl Host {
                 consumer.write(Promise::Durable, now, entropy, store);
             }
         }
-        let failed = matches!(self.life, Life::Failed { .. });
-        self.life = Life::Stopping { written: failed, unregistered: false };
+        // The lane of a store that failed was given up then.
+        let failed = self.life.is_failed();
+        self.life = Life::Stopping { written: failed, unregistered: failed };
     }
 
     fn stop_on(&mut self, mut written: bool, mut unregistered: bool) -> bool {
@@ -342,7 +339,7 @@ impl Host {
             self.leave_disk();
             unregistered = true;
         }
-        if unregistered && self.handle.inbox.released().is_some() {
+        if unregistered && self.lane_has_ended() {
             return self.over();
         }
         self.life = Life::Stopping { written, unregistered };
@@ -366,13 +363,13 @@ impl Host {
         let used = std::mem::take(&mut self.used);
         self.account.usage.add(self.config.storage, -used);
         self.js.usage.add(self.config.storage, -used);
+        let failed = self.life.is_failed();
         self.store.delete();
-        self.life = Life::Deleting { unregistered: false };
+        self.life = Life::Deleting { unregistered: failed };
         self.submit();
     }
 
-    fn delete_on(&mut self, batch: &mut Batch, mut unregistered: bool, now: Now) -> bool {
-        let _ = (batch, now);
+    fn delete_on(&mut self, mut unregistered: bool) -> bool {
         if self.lane.is_none() {
             self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
             return self.over();
@@ -382,12 +379,33 @@ impl Host {
             self.leave_disk();
             unregistered = true;
         }
-        if unregistered && self.handle.inbox.released().is_some() {
-            self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
+        if unregistered && self.lane_has_ended() {
+            self.remove_rest();
             return self.over();
         }
         self.life = Life::Deleting { unregistered };
         false
+    }
+
+    /// Tells that the stream is gone; what a store that failed could not remove itself is removed first.
+    fn remove_rest(&mut self) {
+        let (js, account, name) = (self.js.clone(), self.account.clone(), self.handle.name.clone());
+        let Some(disk) = self.disk.clone().filter(|_| !self.store.is_settled()) else {
+            return js.manager.tell(Told::Gone(account, name));
+        };
+        js.jobs.clone().run(Box::new(move |_| {
+            let folder = format!("{}/streams/{name}", account.name());
+            if let Err(error) = disk.files().remove_folder(&folder) {
+                tracing::error!(blame = "disk", "{error}");
+            }
+            js.manager.tell(Told::Gone(account, name));
+        }));
+    }
+
+    /// Whether the lane has ended. The disk says so once.
+    fn lane_has_ended(&mut self) -> bool {
+        self.lane_ended |= self.handle.inbox.released().is_some();
+        self.lane_ended
     }
 
     fn over(&mut self) -> bool {
@@ -416,6 +434,7 @@ impl Host {
             self.consumers.remove(id, &self.account);
         }
         self.install(batch, opened, now);
+        self.lane_ended = false;
         let full = matches!(self.life, Life::Failed { full: true, .. });
         self.life = Life::Serving;
         if full {

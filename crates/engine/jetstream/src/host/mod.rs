@@ -69,6 +69,8 @@ pub(crate) struct Host {
     pub(crate) stream: Stream,
     pub(crate) lane: Option<Lane>,
     disk: Option<Arc<dyn StoreDisk>>,
+    /// The disk has said that the lane is over.
+    lane_ended: bool,
     pub(crate) consumers: Consumers,
     pub(crate) limits: Limits,
     /// What the account and the server were told that is in use.
@@ -153,6 +155,7 @@ impl Host {
             stream,
             lane,
             disk,
+            lane_ended: false,
             consumers: Consumers::default(),
             limits,
             used: 0,

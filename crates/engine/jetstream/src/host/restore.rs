@@ -273,6 +273,6 @@ impl Host {
             disk.unregister(lane);
         }
         let error = ApiError::from(errors::STREAM_OFFLINE);
-        self.life = Life::Failed { error, retry_at: now.mono, released: false, full: false };
+        self.life = Life::Failed { error, retry_at: now.mono, full: false };
     }
 }
