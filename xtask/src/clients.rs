@@ -19,7 +19,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
             other => bail!("unknown argument {other}: --server PATH, --only TEXT"),
         }
     }
-    let python = tools::python()?.interpreter;
+    let tools::Python { interpreter: python, go_server } = tools::python()?;
     let (node, nats) = (tools::node()?, tools::nats_cli()?);
     let server = match server {
         Some(path) => path,
@@ -32,6 +32,8 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
         .arg(server)
         .arg("--python")
         .arg(python)
+        .arg("--reference")
+        .arg(go_server)
         .arg("--node")
         .arg(node)
         .arg("--nats")

@@ -11,6 +11,7 @@ mod dist;
 mod fuzz;
 mod hostile;
 mod icount;
+mod kill;
 mod oracle;
 mod parity;
 mod repo;
@@ -28,6 +29,7 @@ usage: cargo xtask TASK [options]
   parity    the ledger of the Go server's tests, audited
   fuzz      every fuzz target for some seconds
   icount    instructions of the hot functions, against the recorded counts
+  kill      a release build killed under load, and what it holds after each restart
   hostile   floods and half-finished input against a release build: memory bounds, and how others are served
 ";
 
@@ -52,6 +54,7 @@ fn run(task: &str, rest: &[String]) -> anyhow::Result<ExitCode> {
         "fuzz" => fuzz::task(rest),
         "hostile" => hostile::task(rest),
         "icount" => icount::task(rest),
+        "kill" => kill::task(rest),
         "oracle" => oracle::task(rest),
         "parity" => parity::task(rest),
         "tidy" => tidy::task(rest),

@@ -80,16 +80,17 @@ pub fn python() -> Result<Python> {
     Ok(python)
 }
 
-/// A folder whose `node_modules` holds the JavaScript client.
+/// A folder whose `node_modules` holds the JavaScript client and its parts for streams, which are released together.
 pub fn node() -> Result<PathBuf> {
     need("node", "--version", "@nats-io/transport-node")?;
     need("npm", "--version", "@nats-io/transport-node")?;
-    install(&format!("node-{NATS_JS}"), |dir| {
+    install(&format!("node-{NATS_JS}-stored"), |dir| {
         std::fs::write(dir.join("package.json"), "{\"private\": true, \"type\": \"module\"}\n")?;
-        let package = format!("@nats-io/transport-node@{NATS_JS}");
-        repo::capture(
-            Command::new("npm").args(["install", "--silent", "--no-save", &package]).current_dir(dir),
-        )?;
+        let packages =
+            ["transport-node", "jetstream", "kv", "obj"].map(|name| format!("@nats-io/{name}@{NATS_JS}"));
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-save"]).args(packages).current_dir(dir);
+        repo::capture(&mut npm)?;
         Ok(())
     })
 }

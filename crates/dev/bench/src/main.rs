@@ -17,6 +17,7 @@ mod report;
 mod rows;
 mod server;
 mod store;
+mod stored;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,9 @@ fn arguments() -> Result<Option<Arguments>, String> {
             }
             "store" => {
                 return if store::run(&mut given)? { Ok(None) } else { Err("a floor was missed".into()) };
+            }
+            "jetstream" => {
+                return if stored::run(&mut given)? { Ok(None) } else { Err("a floor was missed".into()) };
             }
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,

@@ -17,19 +17,19 @@ pub(crate) struct Result {
     bare_ns: Option<f64>,
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn best(values: &[f64], low_is_good: bool) -> f64 {
+pub(crate) fn best(values: &[f64], low_is_good: bool) -> f64 {
     let pick = if low_is_good { f64::min } else { f64::max };
     values.iter().copied().reduce(pick).unwrap_or(0.0)
 }
 
 type Figure = fn(&Sample) -> f64;
 
-fn ratio(a: f64, b: f64) -> f64 {
+pub(crate) fn ratio(a: f64, b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { a / b }
 }
 
@@ -139,15 +139,18 @@ pub(crate) fn table(results: &[Result]) -> String {
     out
 }
 
-/// Where a document keeps the table.
-const MARKS: (&str, &str) = ("<!-- bench core: begin -->\n", "<!-- bench core: end -->");
-
-/// Puts the table between the marks of a document.
+/// Puts the table of the core rows into a document.
 pub(crate) fn write_document(path: &str, table: &str, rounds: usize) -> std::result::Result<(), String> {
+    between_marks(path, "core", &format!("Made by `cargo xtask bench core --rounds {rounds}`.\n\n{table}"))
+}
+
+/// Replaces what stands between the marks of a set of rows in a document.
+pub(crate) fn between_marks(path: &str, set: &str, content: &str) -> std::result::Result<(), String> {
+    let (begin, end) = (format!("<!-- bench {set}: begin -->\n"), format!("<!-- bench {set}: end -->\n"));
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    let (before, rest) = text.split_once(MARKS.0).ok_or(format!("{path} has no place for the table"))?;
-    let (_, after) = rest.split_once(MARKS.1).ok_or(format!("{path} has no place for the table"))?;
-    let command = format!("Made by `cargo xtask bench core --rounds {rounds}`.\n\n");
-    let text = format!("{before}{}{command}{table}\n{}{after}", MARKS.0, MARKS.1);
-    std::fs::write(path, text).map_err(|e| format!("{path}: {e}"))
+    let missing = || format!("{path} has no place for the table");
+    let (before, rest) = text.split_once(&begin).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
+    std::fs::write(path, format!("{before}{begin}{content}\n{end}{after}"))
+        .map_err(|e| format!("{path}: {e}"))
 }

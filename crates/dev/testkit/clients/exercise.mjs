@@ -115,6 +115,11 @@ async function drain(login) {
 const login = JSON.parse(process.argv[2]);
 if (login.refused) {
   await assert.rejects(connect(options(login)));
+} else if (login.stored) {
+  const { stored } = await import("./stored.mjs");
+  const client = await connect(options(login));
+  await stored(client);
+  await client.close();
 } else {
   const client = await connect(options(login));
   const other = await connect(options(login));

@@ -8,6 +8,8 @@ import sys
 import nats
 from nats.errors import NoRespondersError
 
+from stored import stored
+
 PATIENCE = 10
 
 
@@ -126,6 +128,11 @@ async def main():
         reconnected.set()
 
     client = await nats.connect(**options(login), reconnected_cb=note)
+    if login.get("stored"):
+        await stored(client)
+        await client.close()
+        print("ok")
+        return
     other = await nats.connect(**options(login))
     await publish_and_subscribe(client)
     await queue_group(client, other)

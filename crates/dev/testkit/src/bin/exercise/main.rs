@@ -11,6 +11,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+mod stored;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -23,6 +25,11 @@ async fn main() -> Result<()> {
     }
     let (events, mut seen) = mpsc::channel(64);
     let client = connect(&login, Some(events)).await.context("the first connection")?;
+    if login["stored"] == true {
+        stored::exercise(&client).await?;
+        println!("ok");
+        return Ok(());
+    }
     let other = connect(&login, None).await.context("the second connection")?;
     publish_and_subscribe(&client).await.context("publish and subscribe")?;
     queue_group(&client, &other).await.context("queue group")?;

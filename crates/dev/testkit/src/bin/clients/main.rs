@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
+mod stored;
+
 /// How long one exercise may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,8 @@ struct Tools {
     nats: PathBuf,
     exercise: PathBuf,
     scripts: PathBuf,
+    /// The released server, for what is exchanged with it.
+    reference: Option<PathBuf>,
     only: Option<String>,
 }
 
@@ -72,6 +76,7 @@ fn tools() -> Result<Tools> {
         nats: path("--nats")?,
         exercise,
         scripts: path("--scripts")?,
+        reference: given.get("--reference").map(PathBuf::from),
         only: given.get("--only").cloned(),
     })
 }
@@ -93,6 +98,7 @@ async fn run() -> Result<usize> {
             }
             let started = Instant::now();
             let outcome = match client {
+                "nats-cli" if login.brings["stored"] == true => stored_line(&tools, &dir).await,
                 "nats-cli" => command_line(&tools, &login, &dir).await,
                 library => exercise(&tools, library, &login, &dir).await,
             };
@@ -121,6 +127,12 @@ fn logins(certificates: &Path) -> Vec<Login> {
     let wrong = json!({"user": "derek", "pass": "wrong"});
     vec![
         Login { name: "none", config: "debug: false\n".into(), brings: json!({"reconnect": true}), refused: None },
+        Login {
+            name: "stored",
+            config: "jetstream { store_dir: \"store\" }\n".into(),
+            brings: json!({"stored": true}),
+            refused: None,
+        },
         Login {
             name: "password",
             config: "authorization { user: derek, password: password }\n".into(),
@@ -194,6 +206,13 @@ fn described(login: &Value, port: u16) -> Value {
     described
 }
 
+/// The command line tool and streams.
+async fn stored_line(tools: &Tools, dir: &Path) -> Result<()> {
+    let mut server = start(tools, dir, None).await?;
+    stored::command_line(tools, &server, dir).await?;
+    server.kill().await
+}
+
 async fn exercise(tools: &Tools, library: &str, login: &Login, dir: &Path) -> Result<()> {
     let mut server = start(tools, dir, None).await?;
     if let Some(refused) = &login.refused {
@@ -245,7 +264,8 @@ async fn converse(
                     *server = start(tools, dir, Some(port)).await?;
                 }
                 "ok" => done = true,
-                _ => {}
+                // What it saw so far.
+                step => println!("       {library}: {step}"),
             }
         }
         let mut said = String::new();
