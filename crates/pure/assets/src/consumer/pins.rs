@@ -83,6 +83,9 @@ impl Consumer {
     /// # Errors
     /// The name is not that of a group.
     pub fn unpin(&mut self, cx: &mut Cx<'_>, group: &str) -> Result<(), midge_jsapi::errors::ApiError> {
+        if !super::config::is_group_name(group) {
+            return Err(midge_jsapi::errors::CONSUMER_INVALID_GROUP_NAME.into());
+        }
         if !self.config.priority_groups.iter().any(|known| known == group) {
             return Err(midge_jsapi::errors::CONSUMER_INVALID_PRIORITY_GROUP.into());
         }

@@ -86,7 +86,7 @@ impl Consumer {
         }
         if request.no_wait && self.waiting.is_known() {
             let ready = self.num_pending(cx.stream.visible) + self.redelivery.len() as u64;
-            if ready == 0 && expires == 0 {
+            if expires == 0 && (ready == 0 || self.is_paused(cx.now)) {
                 return Verdict::Answered("404 No Messages".to_owned());
             }
             if ready > 0 && ready < self.requests.wanted() {

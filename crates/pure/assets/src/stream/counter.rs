@@ -41,7 +41,11 @@ pub(super) fn check_increment(
     allowed: bool,
     from_client: bool,
 ) -> Result<Option<Decimal>, ApiError> {
-    let Some(text) = headers.incr else { return Ok(None) };
+    let Some(text) = headers.incr.filter(|text| !text.is_empty()) else { return Ok(None) };
+    if !allowed && !from_client {
+        // A copy of a counter, in a stream that does not count.
+        return Ok(None);
+    }
     let increment = Decimal::parse(text).ok_or(errors::MESSAGE_INCREMENT_INVALID)?;
     if !allowed {
         return Err(errors::MESSAGE_INCREMENT_DISABLED.into());

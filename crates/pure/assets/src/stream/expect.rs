@@ -30,7 +30,7 @@ pub(super) fn subject_sequence(
     subject: &[u8],
     batch: Option<&Overlay>,
 ) -> Step<Result<(), ApiError>> {
-    let Some(expected) = headers.expected_subject_seq else {
+    let Some(expected) = headers.expected_subject_seq.filter(|seq| !seq.is_empty()) else {
         let alone = headers.expected_subject.is_some();
         return Step::Ready(if alone {
             Err(errors::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.into())
@@ -53,7 +53,7 @@ pub(super) fn sequence(
     headers: &Headers<'_>,
     batch: Option<&Overlay>,
 ) -> Result<(), ApiError> {
-    let Some(expected) = headers.expected_last_seq else { return Ok(()) };
+    let Some(expected) = headers.expected_last_seq.filter(|seq| !seq.is_empty()) else { return Ok(()) };
     let before = batch.map_or(0, Overlay::messages);
     let last = store.appended() + before;
     match seq_of(expected) == last {

@@ -116,7 +116,13 @@ impl Stream {
             transform.rewrite(message.subject, cx.entropy, &mut scratch.subject);
             message.subject = &scratch.subject;
         }
-        let step = if message.origin.is_client() && headers.batch_id.is_some_and(|id| !id.is_empty()) {
+        let max = self.config.max_msg_size;
+        let size = message.headers.len() + message.payload.len();
+        let too_large = usize::try_from(max).is_ok_and(|max| max > 0 && size > max);
+        let step = if message.origin.is_client() && too_large && !self.config.sealed {
+            // What is too large is looked at no further.
+            Step::Ready(Verdict::Refused(errors::STREAM_MESSAGE_EXCEEDS_MAXIMUM.into()))
+        } else if message.origin.is_client() && headers.batch_id.is_some_and(|id| !id.is_empty()) {
             self.atomic_member(store, &message, &headers, cx)
         } else if message.origin.is_client() && BatchReply::is_meant(message.reply) {
             self.fast_member(store, &message, &headers, cx)
@@ -411,12 +417,8 @@ impl Stream {
     fn follow_up(&mut self, store: &Store, member: &Member<'_>, plan: &Plan<'_>, seq: u64, batched: bool) {
         match plan.rollup {
             None => {}
-            Some(Rollup::All) if plan.wanted || batched => {
-                self.chores.push_back(Chore::Compact(Compact::new(seq)))
-            }
-            Some(Rollup::All) => {
-                self.chores.push_back(Chore::Purge(PurgeQuery::new(Filter::all(), 0, 1)));
-            }
+            // One that nobody waits for takes everything with it.
+            Some(Rollup::All) => self.chores.push_back(Chore::Compact(Compact::new(seq))),
             Some(Rollup::Subject) => {
                 let filter = Filter::one(member.subject);
                 let mut total = 0;

@@ -39,8 +39,10 @@ pub fn may_delete(config: &StreamConfig) -> Result<(), ApiError> {
 /// Deletes a message on request, which [`may_delete`] permits.
 pub fn delete(store: &mut Store, seq: u64, erase: bool) -> Step<Result<(), ApiError>> {
     let memory = store.config().medium == midge_store::stream::Medium::Memory;
+    let state = store.state();
+    let between = (state.first_seq..=state.last_seq).contains(&seq);
     let absent = || {
-        if memory {
+        if memory || between {
             errors::SEQUENCE_NOT_FOUND.with(&[("{seq}", &seq.to_string())])
         } else {
             errors::STREAM_MSG_DELETE_FAILED.because(StoreError::NotFound)

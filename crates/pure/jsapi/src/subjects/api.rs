@@ -205,6 +205,20 @@ impl<'a> ApiCall<'a> {
         )
     }
 
+    /// Whether it concerns the members of a cluster, and is refused without one.
+    pub fn needs_a_cluster(self) -> bool {
+        matches!(
+            self,
+            ApiCall::StreamLeaderStepdown { .. }
+                | ApiCall::StreamPeerRemove { .. }
+                | ApiCall::StreamPeerEvacuate { .. }
+                | ApiCall::StreamCancelMove { .. }
+                | ApiCall::ConsumerLeaderStepdown { .. }
+                | ApiCall::ConsumerPeerRemove { .. }
+                | ApiCall::ConsumerPeerEvacuate { .. }
+        )
+    }
+
     /// Whether it is served to the system account alone.
     pub fn is_of_the_system(self) -> bool {
         matches!(

@@ -230,7 +230,7 @@ fn check_start(config: &ConsumerConfig) -> Result<(), ApiError> {
 }
 
 /// Whether a priority group may have this name.
-pub(super) fn is_group_name(name: &str) -> bool {
+pub(crate) fn is_group_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_=-".contains(&byte);
     (1..=16).contains(&name.len()) && name.bytes().all(allowed)
 }

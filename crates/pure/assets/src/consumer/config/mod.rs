@@ -13,6 +13,7 @@ use midge_stdx::hash::hash8;
 use midge_store::stream::Filter;
 
 pub use check::check;
+pub(super) use check::is_group_name;
 pub use update::{Change, update};
 
 /// What a configuration is checked against.

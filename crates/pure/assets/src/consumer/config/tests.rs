@@ -342,7 +342,10 @@ fn updates_change_what_can_change() {
     let old = ConsumerConfig { pause_until: Some(Wall(5)), idle_heartbeat_ns: 1, ..push() };
     assert_eq!(update(&old, ConsumerConfig { pause_until: None, ..old.clone() }, true), Ok(Change::Same));
     let new = ConsumerConfig { description: "d".to_owned(), ..old.clone() };
-    assert_eq!(update(&old, new.clone(), true), Ok(Change::Changed(Box::new(new))));
+    let Ok(Change::Changed(changed)) = update(&old, new, true) else { panic!("it changes") };
+    // A pause, of whoever asked for it, asks for its level.
+    let level = changed.metadata.get("_nats.req.level").map(String::as_str);
+    assert_eq!((&*changed.description, changed.pause_until, level), ("d", old.pause_until, Some("1")));
     let fixed = |change: &dyn Fn(&mut ConsumerConfig)| {
         let mut new = old.clone();
         change(&mut new);

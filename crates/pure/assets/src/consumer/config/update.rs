@@ -2,6 +2,7 @@
 
 use midge_jsapi::consumer_config::ConsumerConfig;
 use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::levels;
 
 /// What follows from an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,11 @@ pub enum Change {
 /// Something that cannot be changed would be.
 pub fn update(old: &ConsumerConfig, mut new: ConsumerConfig, active: bool) -> Result<Change, ApiError> {
     new.pause_until = old.pause_until;
+    if *old == new {
+        return Ok(Change::Same);
+    }
+    let required = levels::required_of_consumer(&new);
+    levels::keep(&mut new.metadata, required);
     if *old == new {
         return Ok(Change::Same);
     }

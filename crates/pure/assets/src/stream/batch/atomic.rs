@@ -215,9 +215,7 @@ impl Stream {
         if let Some(level) = headers.required_level
             && !levels::is_served(level)
         {
-            if members.is_some() {
-                self.abandon(id, AbandonReason::Unsupported, cx);
-            }
+            self.abandon(id, AbandonReason::Unsupported, cx);
             return Err(errors::REQUIRED_API_LEVEL.into());
         }
         match members {

@@ -156,7 +156,7 @@ impl Stream {
             if gap {
                 self.fast_gap(place, expected, member.reply, cx);
                 if let Some(batch) = self.fast.open.get_mut(place.id) {
-                    batch.last = place.seq;
+                    (batch.last, batch.answered) = (place.seq, place.seq);
                 }
             }
             self.fast_answer(place, member.reply, true, cx);
@@ -245,16 +245,17 @@ impl Stream {
             return;
         }
         let wanted = shared.min(place.flow).max(1);
+        // A ping is answered with what was acknowledged last, which may have got lost, and changes nothing.
         if !always {
             batch.interval = if batch.interval < wanted {
                 (batch.interval * 2).min(wanted)
             } else {
                 (batch.interval / 2).max(wanted)
             };
+            batch.answered = batch.last;
         }
-        batch.answered = batch.last;
         let (after, body) =
-            (batch.stream_seq, Answer::Flow { batch_seq: batch.last, interval: batch.interval });
+            (batch.stream_seq, Answer::Flow { batch_seq: batch.answered, interval: batch.interval });
         reply(to, after, body, cx);
     }
 

@@ -47,8 +47,9 @@ fn check_subjects(config: &StreamConfig) -> Result<(), ApiError> {
                 return Err(invalid("subjects that overlap with system api require no-ack to be true"));
             }
         }
-        if let Some(other) = config.subjects.iter().take(at).find(|other| overlaps(bytes, other.as_bytes())) {
-            return Err(invalid(format!("subject \"{other}\" overlaps with \"{subject}\"")));
+        let others = config.subjects.iter().enumerate().filter(|(other, _)| *other != at);
+        if let Some((_, other)) = others.into_iter().find(|(_, other)| overlaps(bytes, other.as_bytes())) {
+            return Err(invalid(format!("subject \"{subject}\" overlaps with \"{other}\"")));
         }
     }
     Ok(())
@@ -84,21 +85,16 @@ fn check_republish(config: &mut StreamConfig, cx: &CheckCx<'_>) -> Result<(), Ap
         (republish.src, republish.dest) = (transform.dest.clone(), transform.dest.clone());
     }
     let (src, dest) = (&republish.src, &republish.dest);
-    let transform = Transform::optional(src.as_bytes(), dest.as_bytes()).map_err(|_| {
+    if !dest.is_empty() && config.subjects.iter().any(|subject| overlaps(subject.as_bytes(), dest.as_bytes()))
+    {
+        return Err(invalid("stream configuration for republish destination forms a cycle"));
+    }
+    Transform::optional(src.as_bytes(), dest.as_bytes()).map_err(|_| {
         invalid(format!(
             "stream configuration for republish with transform from '{src}' to '{dest}' not valid"
         ))
     })?;
-    if transform.is_some()
-        && config.subjects.iter().any(|subject| overlaps(subject.as_bytes(), republished(dest)))
-    {
-        return Err(invalid("stream configuration for republish destination forms a cycle"));
-    }
     Ok(())
-}
-
-fn republished(destination: &str) -> &[u8] {
-    destination.as_bytes()
 }
 
 /// The subjects of the other streams of the account.

@@ -201,20 +201,22 @@ impl Link {
             Dialect::Sourcing => Some(b"4"),
             Dialect::Plain => None,
         };
+        // A mirror asks nothing more of a consumer that the user made.
+        let bare = self.source.consumer.is_some() && self.dialect != Dialect::Identity;
+        if let Some(level) = level.filter(|_| !bare) {
+            headers.extend_from_slice(VERSION_LINE);
+            push(names::REQUIRED_API_LEVEL, level, &mut headers);
+            if self.dialect == Dialect::Identity {
+                push(names::STREAM_IDENTITY, self.identity.as_bytes(), &mut headers);
+            }
+            headers.extend_from_slice(b"\r\n");
+        }
         let (subject, payload) = match &self.source.consumer {
             Some(consumer) => {
                 let rest = format!("CONSUMER.RESET.{}.{}", self.source.name, consumer.name);
                 (api_subject(&self.source, &rest), Vec::new())
             }
             None => {
-                if let Some(level) = level {
-                    headers.extend_from_slice(VERSION_LINE);
-                    push(names::REQUIRED_API_LEVEL, level, &mut headers);
-                    if self.dialect == Dialect::Identity {
-                        push(names::STREAM_IDENTITY, self.identity.as_bytes(), &mut headers);
-                    }
-                    headers.extend_from_slice(b"\r\n");
-                }
                 let mut name = self.name.clone();
                 let sourcing = self.dialect != Dialect::Plain;
                 if !sourcing {

@@ -107,6 +107,8 @@ impl DirectGet {
         let left = match (&kind, u64::try_from(request.batch)) {
             (Kind::Single(_), _) => 1,
             (_, Ok(batch @ 1..)) => batch,
+            // Less than nothing of a row is nothing, and how many there are.
+            (Kind::Row { .. }, Err(_)) => 0,
             _ => u64::MAX,
         };
         let bare = request.no_hdr && !matches!(kind, Kind::Many { .. });
@@ -174,7 +176,7 @@ impl DirectGet {
         let found =
             if more { ready!(store.next(next)).filter(|message| message.seq <= visible) } else { None };
         match found {
-            None if none_sent => status(NOT_FOUND, out),
+            None if none_sent && more => status(NOT_FOUND, out),
             None => {
                 end(left, self.last_seq, None, out);
                 Step::Ready(Answer::Status)
@@ -193,7 +195,8 @@ impl DirectGet {
             write_headers(&message, stream, Some((pending, self.last_seq)), out);
         }
         self.left -= 1;
-        self.sent_bytes += u64::from(message.record_len());
+        self.sent_bytes +=
+            (message.subject().len() + message.headers().len() + message.payload().len()) as u64;
         self.last_seq = message.seq;
         Answer::Message { message, last: false }
     }
@@ -273,7 +276,7 @@ impl Kind {
             return Err(EMPTY_REQUEST);
         }
         let which = Which::single(request).ok_or(BAD_REQUEST)?;
-        if request.batch <= 0 {
+        if request.batch == 0 {
             return Ok(Kind::Single(which));
         }
         let (next, since) = match which {

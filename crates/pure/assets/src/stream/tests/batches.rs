@@ -241,6 +241,8 @@ fn one_answer_stands_for_many_members() {
     assert_eq!(fast(&mut bench, "b.4.fail.1.0", &[]), [flow(0, 4)]);
     assert_eq!(fast(&mut bench, "b.4.fail.2.1", &[]), []);
     assert_eq!(fast(&mut bench, "b.4.fail.3.1", &[]), []);
+    // A ping repeats what was acknowledged last.
+    assert_eq!(fast(&mut bench, "b.4.fail.3.4", &[]), [flow(0, 4)]);
     assert_eq!(fast(&mut bench, "b.4.fail.4.1", &[]), [flow(4, 4)]);
     assert_eq!(fast(&mut bench, "b.4.fail.4.4", &[]), [flow(4, 4)]);
     assert_eq!(fast(&mut bench, "b.4.fail.5.2", &[]), [done(5, "b", 5)]);

@@ -134,6 +134,11 @@ fn direct_gets_send_rows_of_messages() {
     assert_eq!(bare, ["x0", "x1", "NATS/1.0 204 EOB Nats-Num-Pending: 4 Nats-Last-Sequence: 2"]);
     let little = rows(MsgGet { max_bytes: 1, batch: 9, ..row.clone() });
     assert_eq!(little.len(), 2);
+    // Subject, headers and payload count: 5 bytes each.
+    assert_eq!(rows(MsgGet { max_bytes: 5, batch: 9, ..row.clone() }).len(), 2);
+    assert_eq!(rows(MsgGet { max_bytes: 6, batch: 9, ..row.clone() }).len(), 3);
+    let none = rows(MsgGet { seq: 3, batch: -1, ..MsgGet::default() });
+    assert_eq!(none, ["NATS/1.0 204 EOB Nats-Num-Pending: 4 Nats-Last-Sequence: 0"]);
     assert_eq!(rows(MsgGet { seq: 9, ..row.clone() }), ["NATS/1.0 404 Message Not Found"]);
     assert_eq!(rows(MsgGet { seq: 9, ..MsgGet::default() }), ["NATS/1.0 404 Message Not Found"]);
     assert_eq!(rows(MsgGet { batch: 2, ..MsgGet::default() }), ["NATS/1.0 408 Empty Request"]);
