@@ -38,6 +38,9 @@ pub const CACHE_KEPT: Duration = Duration::from_secs(2);
 /// How often a store that failed is tried again.
 pub const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// How often a mirror looks whether the other streams of the server are open, after a start.
+pub const RECOVERY_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// How long a stream whose disk was full refuses messages before it tries again, unless space is seen to have returned.
 pub const FULL_FOR: Duration = Duration::from_secs(5);
 

@@ -249,6 +249,9 @@ impl Manager {
         if is_new && limits.max_streams > 0 && others.len() as i64 >= limits.max_streams {
             return Err(errors::MAXIMUM_STREAMS_LIMIT.into());
         }
+        if limits.max_consumers > 0 && config.max_consumers > limits.max_consumers {
+            return Err(errors::MAXIMUM_CONSUMERS_LIMIT.into());
+        }
         let (limit, server, code) = match config.storage {
             Storage::Memory => {
                 (limits.max_memory, self.js.settings.max_memory, errors::MEMORY_RESOURCES_EXCEEDED)

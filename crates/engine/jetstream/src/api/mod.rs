@@ -63,7 +63,7 @@ impl ApiRequest {
                     self.account.name()
                 );
                 let mut value = T::default();
-                json::decode(&self.body, Mode::Lenient, &mut value)
+                json::decode_one(&self.body, Mode::Lenient, &mut value)
                     .map_err(|why| errors::INVALID_JSON.because(&why))?;
                 Ok(value)
             }
@@ -141,5 +141,6 @@ pub(crate) fn install(js: &Arc<JetStream>) {
         router::install(js, &account);
         domain::install(js, &account.account, false);
     }
+    router::install_refusals(js);
     system_account::install(js);
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use midge_broker::account::Account;
 use midge_broker::batch::Batch;
 use midge_broker::internal::{Request, Service};
+use midge_broker::routing::Outgoing;
 use midge_jsapi::account::{AccountInfo, ApiStats, Tier};
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::headers;
@@ -13,6 +15,7 @@ use midge_jsapi::stream_config::Storage;
 use midge_jsapi::subjects::{self, ApiCall};
 use midge_stdx::clock::Now;
 use midge_sync::atomic::{AtomicU64, Ordering};
+use midge_wire::headers as wire_headers;
 
 use super::ApiRequest;
 use crate::account::{JsAccount, Phase};
@@ -32,6 +35,53 @@ const OWN_DOORS: [&[u8]; 2] = [b"$JS.API.CONSUMER.MSG.NEXT.", b"$JS.API.DIRECT.G
 pub(crate) fn install(js: &Arc<JetStream>, account: &Arc<JsAccount>) {
     let router: Arc<dyn Service> = Arc::new(Router { js: js.clone(), account: account.clone() });
     js.open_door(&account.account, subjects::API_ALL.as_bytes(), router);
+}
+
+/// An account that has no JetStream: whoever asks is told so.
+struct Refusals {
+    js: Arc<JetStream>,
+    account: Arc<Account>,
+}
+
+/// Lets the requests of accounts without JetStream in.
+pub(crate) fn install_refusals(js: &Arc<JetStream>) {
+    let system = js.broker.accounts.system().map(|account| account.id);
+    let served: Vec<_> = js.accounts().iter().map(|account| account.account.id).collect();
+    for account in js.broker.accounts.all() {
+        if served.contains(&account.id) || system == Some(account.id) {
+            continue;
+        }
+        let refusals: Arc<dyn Service> = Arc::new(Refusals { js: js.clone(), account: account.clone() });
+        js.open_door(&account, subjects::API_ALL.as_bytes(), refusals);
+    }
+}
+
+impl Service for Refusals {
+    fn takes(&self, subject: &[u8]) -> bool {
+        !OWN_DOORS.iter().any(|prefix| subject.starts_with(prefix))
+    }
+
+    fn handle(&self, batch: &mut Batch, request: &Request<'_>) {
+        let Some(call) = ApiCall::parse(request.subject) else { return };
+        if call.is_of_the_system()
+            || call.is_of_the_account()
+            || request.reply.is_empty()
+            || self.js.is_stopping()
+        {
+            return;
+        }
+        let level = wire_headers::find(request.header, headers::REQUIRED_API_LEVEL);
+        let error = match call {
+            _ if level.is_some_and(|level| !levels::is_served(level)) => errors::REQUIRED_API_LEVEL,
+            call if call.needs_a_cluster() => errors::CLUSTER_REQUIRED,
+            _ => errors::NOT_ENABLED_FOR_ACCOUNT,
+        };
+        let mut body = Vec::new();
+        responses::refuse(call.reply_kind(), &error.into(), &mut body);
+        let (to, reply, header): (_, &[u8], &[u8]) = (request.reply, b"", b"");
+        let answer = Outgoing { to, subject: to, reply, header, payload: &body };
+        self.js.broker.send(batch, &self.account, &answer);
+    }
 }
 
 impl Service for Router {
@@ -82,13 +132,7 @@ impl Router {
             | ApiCall::StreamRestore { .. }
             | ApiCall::StreamNames
             | ApiCall::StreamList => self.js.manager.request(request),
-            ApiCall::StreamLeaderStepdown { .. }
-            | ApiCall::StreamPeerRemove { .. }
-            | ApiCall::StreamPeerEvacuate { .. }
-            | ApiCall::StreamCancelMove { .. }
-            | ApiCall::ConsumerLeaderStepdown { .. }
-            | ApiCall::ConsumerPeerRemove { .. }
-            | ApiCall::ConsumerPeerEvacuate { .. } => {
+            call if call.needs_a_cluster() => {
                 request.refuse(batch, kind, &errors::CLUSTER_REQUIRED.into(), now);
             }
             ApiCall::StreamInfo { stream }

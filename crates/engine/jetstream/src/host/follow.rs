@@ -19,6 +19,7 @@ use midge_store::stream::{SourceProgress, Step};
 
 use super::publish::Allowance;
 use super::{ConsumerDoor, ForConsumer, GetDoor, Host, Parts};
+use crate::limits::RECOVERY_LOOK_EVERY;
 
 /// How long a stream waits that had to refuse what another one fed it.
 const RESUME_AFTER: Duration = Duration::from_secs(2);
@@ -49,13 +50,15 @@ pub(super) struct Follow {
     progress: BTreeMap<String, (u64, String)>,
     /// Where a mirror answers direct gets in place of its origin.
     mirror_doors: Vec<Arc<Subscription>>,
+    /// Nothing is asked for before, as other streams of this server are still being opened.
+    held_until: Mono,
 }
 
 impl Follow {
     /// When something is due.
     pub(super) fn deadline(&self) -> Mono {
         let due = |slot: &Slot| slot.resume_at.min(slot.link.deadline());
-        self.slots.iter().map(due).min().unwrap_or(Mono::NEVER)
+        self.slots.iter().map(due).min().unwrap_or(Mono::NEVER).max(self.held_until)
     }
 
     /// How far sources were read, as their messages tell.
@@ -181,6 +184,10 @@ impl Host {
 
     /// What time brings.
     pub(super) fn tick_links(&mut self, batch: &mut Batch, now: Now) {
+        if !self.js.recovery.is_done() {
+            self.follow.held_until = now.mono + RECOVERY_LOOK_EVERY;
+            return;
+        }
         let last_ns = self.store.state().last_ts_ns;
         for at in 0..self.follow.slots.len() {
             self.resume_link(at, now);

@@ -356,8 +356,13 @@ impl Host {
         self.close_all_doors();
         self.handle.set_phase(Phase::Deleting);
         for id in self.consumers.ids() {
+            let told = self.consumers.get(id).filter(|c| !c.config().direct && !c.config().sourcing);
+            let told = told.map(|consumer| consumer.identity().name.clone());
             self.with_consumer(batch, id, now, |consumer, cx| consumer.deleted(cx));
             self.consumers.remove(id, &self.account);
+            if let Some(name) = told {
+                self.advise_consumer(batch, &name, Deed::Delete, now);
+            }
         }
         self.drop_tasks();
         let used = std::mem::take(&mut self.used);

@@ -349,6 +349,8 @@ impl Turn for Host {
         // What began or ends may need the disk at once.
         self.submit();
         self.report();
+        // Tasks may have waited for what has just become visible.
+        let more = more || self.tasks.can_go_on();
         if std::mem::take(&mut self.again) || more || self.consumers.has_ready() {
             Next::Again
         } else {

@@ -201,13 +201,8 @@ impl Host {
                 AbandonReason::Incomplete => advisories::AbandonReason::Incomplete,
                 AbandonReason::Unsupported => advisories::AbandonReason::Unsupported,
             };
-            let (account, handle) = (self.account.clone(), self.handle.clone());
-            let event = BatchAbandoned {
-                account: account.name(),
-                stream: &handle.name,
-                batch: &abandoned.batch,
-                reason,
-            };
+            let handle = self.handle.clone();
+            let event = BatchAbandoned { account: "", stream: &handle.name, batch: &abandoned.batch, reason };
             self.advise(batch, &event, now);
         }
     }

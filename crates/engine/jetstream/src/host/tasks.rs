@@ -31,6 +31,11 @@ impl Tasks {
         self.waiting.len() + self.after.len() >= HOST_TASKS
     }
 
+    /// Whether something waits that may go on.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.look && !self.waiting.is_empty()
+    }
+
     pub(super) fn blocks_came(&mut self) {
         self.look = true;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use midge_assets::consumer::config::{self as consumer_config, Change, CheckCx};
 use midge_assets::consumer::{Consumer, Identity, Start, StartQuery};
 use midge_broker::batch::Batch;
+use midge_broker::routing::Outgoing;
 use midge_jsapi::advisories::{ConsumerAction, Deed};
 use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig};
 use midge_jsapi::errors::{self, ApiError};
@@ -42,6 +43,9 @@ struct Wanted {
     unnamed: bool,
 }
 
+/// Bytes of the name of a folder.
+const MAX_NAME_LEN: usize = 255;
+
 impl Host {
     /// Creates or updates a consumer. `durable` says that the request came to the older subject.
     pub(super) fn consumer_create(
@@ -61,6 +65,7 @@ impl Host {
         };
         if let Some(known) = request.header(headers::STREAM_IDENTITY)
             && !known.is_empty()
+            && (asked.config.direct || asked.config.sourcing)
             && known != subjects::stream_identity(self.handle.created).as_bytes()
         {
             let identity = subjects::stream_identity(self.handle.created);
@@ -76,6 +81,11 @@ impl Host {
             Ok(config) => config,
             Err(error) => return refuse(batch, &error),
         };
+        if wanted.name.len() > MAX_NAME_LEN && self.lane.is_some() && !config.mem_storage {
+            // No file system has such a folder.
+            let error = errors::CONSUMER_CREATE.because("error creating store for consumer");
+            return refuse(batch, &error);
+        }
         match (existing, asked.action) {
             (None, Action::Update) => refuse(batch, &errors::CONSUMER_DOES_NOT_EXIST.into()),
             (None, _) => self.begin_consumer(batch, request, config, wanted.name.into(), wanted.unnamed, now),
@@ -122,12 +132,8 @@ impl Host {
                 return Err(errors::CONSUMER_CREATE_FILTER_SUBJECT_MISMATCH.into());
             }
         }
-        if !config.name.is_empty() && config.name != name && config.durable_name.is_empty() {
-            return Err(errors::CONSUMER_CREATE_DURABLE_AND_NAME_MISMATCH.into());
-        }
-        if config.name.is_empty() {
-            name.clone_into(&mut config.name);
-        }
+        // A name in the subject says more than one in the body; a durable name there was compared with it.
+        name.clone_into(&mut config.name);
         Ok(Wanted { config, name: name.to_owned(), unnamed: false })
     }
 
@@ -274,24 +280,21 @@ impl Host {
         self.told_created(batch, request, id, true, now);
     }
 
-    /// Answers with a consumer, once it is kept.
+    /// Answers with a consumer, once it is kept. A new one is told as it was before its first delivery, so that what is pending is all there
+    /// is to come.
     fn told_created(&mut self, batch: &mut Batch, request: Asked, id: u32, created: bool, now: Now) {
         let name = self.consumers.get(id).map(|c| c.identity().name.clone());
+        let first = if created { self.told_consumer(id, now) } else { None };
         self.when_durable(
             batch,
             now,
             Box::new(move |host, batch, now| {
                 let Some(name) = name else { return };
                 let Some(id) = host.consumers.find(&name) else { return };
-                let info = host.told_consumer(id, now);
+                let info = first.or_else(|| host.told_consumer(id, now));
                 let internal =
                     info.as_ref().and_then(|i| i.config.as_ref()).is_some_and(|c| c.direct || c.sourcing);
-                let mut header = Vec::new();
-                if internal {
-                    header.extend_from_slice(b"NATS/1.0\r\nNats-Stream-Identity: ");
-                    header.extend_from_slice(subjects::stream_identity(host.handle.created).as_bytes());
-                    header.extend_from_slice(b"\r\n\r\n");
-                }
+                let header = if internal { host.identity_header() } else { Vec::new() };
                 let mut body = Vec::new();
                 midge_jsapi::responses::encode(
                     kind::CONSUMER_CREATE,
@@ -362,6 +365,12 @@ impl Host {
                 Step::Ready(())
             }),
         );
+    }
+
+    /// The header by which the stream is known from one of the same name.
+    fn identity_header(&self) -> Vec<u8> {
+        let identity = subjects::stream_identity(self.handle.created);
+        format!("NATS/1.0\r\nNats-Stream-Identity: {identity}\r\n\r\n").into_bytes()
     }
 
     /// The consumer with the metadata that is only told.
@@ -517,7 +526,13 @@ impl Host {
         self.recheck_after_change(batch, now);
     }
 
-    fn advise_consumer(&mut self, batch: &mut Batch, consumer: &str, deed: Deed, now: Now) {
+    pub(in crate::host) fn advise_consumer(
+        &mut self,
+        batch: &mut Batch,
+        consumer: &str,
+        deed: Deed,
+        now: Now,
+    ) {
         let handle = self.handle.clone();
         self.advise(batch, &ConsumerAction { stream: &handle.name, consumer, deed }, now);
     }
@@ -581,7 +596,16 @@ impl Host {
         now: Now,
     ) {
         let mut asked = ConsumerReset::default();
+        let identified = midge_wire::headers::find(parts.header, headers::STREAM_IDENTITY).is_some();
         let reply: Arc<[u8]> = parts.reply.into();
+        if let Some(level) = midge_wire::headers::find(parts.header, headers::REQUIRED_API_LEVEL)
+            && !levels::is_served(level)
+        {
+            let mut body = Vec::new();
+            let error = errors::REQUIRED_API_LEVEL.into();
+            midge_jsapi::responses::refuse(kind::CONSUMER_RESET, &error, &mut body);
+            return self.send_body(batch, &reply, &body);
+        }
         if !parts.payload.is_empty()
             && let Err(why) = json::decode_one(parts.payload, Mode::Lenient, &mut asked)
         {
@@ -618,7 +642,13 @@ impl Host {
                         let told = ResetTold { info, reset_seq: at };
                         let mut body = Vec::new();
                         midge_jsapi::responses::encode(kind::CONSUMER_RESET, None, &told, &mut body);
-                        host.send_body(batch, &reply, &body);
+                        // Who knows of identities learns the stream's.
+                        let header = if identified { host.identity_header() } else { Vec::new() };
+                        let (to, header) = (&reply[..], &header[..]);
+                        let answer = Outgoing { to, subject: to, reply: b"", header, payload: &body };
+                        if !to.is_empty() {
+                            host.js.send(batch, &host.account, &answer);
+                        }
                     }),
                 );
                 Step::Ready(())

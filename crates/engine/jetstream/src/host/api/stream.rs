@@ -8,7 +8,7 @@ use midge_assets::stream::{config as stream_config, purge};
 use midge_broker::batch::Batch;
 use midge_jsapi::advisories::{Deed, StreamAction};
 use midge_jsapi::errors::{self, ApiError};
-use midge_jsapi::info::{ClusterInfo, StreamAlternate, StreamInfo, StreamState};
+use midge_jsapi::info::{ClusterInfo, StreamInfo, StreamState};
 use midge_jsapi::json;
 use midge_jsapi::levels;
 use midge_jsapi::requests::{self, MsgDelete, StreamInfoRequest, StreamPurge};
@@ -156,7 +156,6 @@ impl Host {
         info.domain.clone_from(&self.js.settings.domain);
         info.cluster =
             Some(ClusterInfo { leader: self.js.settings.server_name.clone(), ..ClusterInfo::default() });
-        info.alternates = self.alternates();
         let mut paging = Paging::default();
         if !asked.subjects_filter.is_empty() {
             let filter = Filter::one(asked.subjects_filter.as_bytes());
@@ -170,27 +169,6 @@ impl Host {
         }
         request.answer(batch, kind::STREAM_INFO, &StreamDetails { paging, info: Some(info) }, now);
         Step::Ready(())
-    }
-
-    /// Streams with the same messages: this one, and mirrors of it in the account.
-    fn alternates(&self) -> Vec<StreamAlternate> {
-        let mirrors: Vec<String> = self
-            .account
-            .streams()
-            .iter()
-            .filter(|other| other.config().mirror.as_ref().is_some_and(|m| m.name == self.config.name))
-            .map(|other| other.name.to_string())
-            .collect();
-        if mirrors.is_empty() {
-            return Vec::new();
-        }
-        let mut names = vec![self.config.name.clone()];
-        names.extend(mirrors);
-        let domain = &self.js.settings.domain;
-        names
-            .into_iter()
-            .map(|name| StreamAlternate { name, domain: domain.clone(), cluster: String::new() })
-            .collect()
     }
 
     pub(super) fn stream_purge(&mut self, batch: &mut Batch, request: Asked, now: Now) {
