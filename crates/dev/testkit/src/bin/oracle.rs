@@ -175,7 +175,7 @@ async fn compare(
         return Ok(Some(format!(
             "the reference got stuck: {}\n{}\n",
             expected.stuck.join("; "),
-            expected.lines.join("\n")
+            expected.lines[expected.lines.len().saturating_sub(12)..].join("\n")
         )));
     }
     if script.jetstream

@@ -67,7 +67,7 @@ impl Player<'_> {
         match &ask.awaited {
             Awaited::Nothing => self.publish(link, ask, None).await?,
             Awaited::At(reply) => {
-                let reply = self.expand(reply);
+                let reply = String::from_utf8(unescape(&self.expand(reply))?)?;
                 self.publish(link, ask, Some(&reply)).await?;
             }
             Awaited::Replies(count) => {
@@ -149,7 +149,7 @@ impl Player<'_> {
 
     async fn publish(&mut self, link: &mut Link, ask: &Ask, reply: Option<&str>) -> Result<()> {
         link.asked = link.asked.max(1);
-        let subject = self.expand(&ask.subject);
+        let subject = String::from_utf8(unescape(&self.expand(&ask.subject))?)?;
         let body = unescape(&self.expand(&ask.body))?;
         let reply = reply.map_or_else(String::new, |reply| format!("{reply} "));
         let mut bytes = Vec::new();
@@ -206,13 +206,21 @@ impl Player<'_> {
         let Some(end) = reply.windows(2).position(|window| window == b"\r\n") else { return Vec::new() };
         let head = String::from_utf8_lossy(&reply[..end]).into_owned();
         let payload = reply[end + 2..].strip_suffix(b"\r\n").unwrap_or(&reply[end + 2..]);
-        if let Ok(mut document @ Value::Object(_)) = serde_json::from_slice::<Value>(payload) {
+        let mut lines = Vec::new();
+        let body = match payload.windows(4).position(|window| window == b"\r\n\r\n") {
+            Some(end) if head.starts_with("HMSG") && payload[end + 4..].starts_with(b"{\"type\"") => {
+                lines.push(self.mask.text(&escape(&payload[..end + 4])));
+                &payload[end + 4..]
+            }
+            _ => payload,
+        };
+        if let Ok(mut document @ Value::Object(_)) = serde_json::from_slice::<Value>(body) {
             self.mask.json(&mut document);
             let text = document.to_string();
             if text.len() <= ONE_LINE {
-                return vec![text];
+                lines.push(text);
+                return lines;
             }
-            let mut lines = Vec::new();
             flatten("", &document, &mut |path, value| lines.push(format!("{path}: {value}")));
             return lines;
         }
@@ -288,7 +296,8 @@ impl Player<'_> {
 /// A delivery on one line. What is masked in it may vary in length, and then its size is masked, too.
 pub(super) fn shown_delivery(mask: &Mask, head: &[u8], payload: &[u8]) -> String {
     let head = escape(head);
-    let words: Vec<&str> = head.split(' ').collect();
+    // An empty reply subject leaves two blanks in some messages of the Go server.
+    let words: Vec<&str> = head.split_whitespace().collect();
     let sizes = if head.starts_with("HMSG") { 2 } else { 1 };
     let short = words[..words.len().saturating_sub(sizes)].join(" ");
     if let Ok(mut document @ Value::Object(_)) = serde_json::from_slice::<Value>(payload) {
@@ -297,7 +306,7 @@ pub(super) fn shown_delivery(mask: &Mask, head: &[u8], payload: &[u8]) -> String
     }
     let text = escape(payload);
     let masked = mask.text(&text);
-    let head = if masked == text { head } else { format!("{short} <size>") };
+    let head = if masked == text { words.join(" ") } else { format!("{short} <size>") };
     format!("{} | {masked}", mask.text(&head))
 }
 

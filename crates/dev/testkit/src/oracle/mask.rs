@@ -128,6 +128,7 @@ static PATTERNS_JETSTREAM: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\$JSC\.R\.[0-9A-Za-z]{8}\b", "$$JSC.R.<id>"),
         (r"(\$JS\.FC\.\S+)\.[0-9A-Za-z]{4}\b", "$1.<id>"),
         (r"(Nats-Stream-Source: \S+ \d+ \S+ \S+ \S+) [0-9A-Za-z]{8}\b", "$1 <identity>"),
+        (r"(identity does not match:) [0-9A-Za-z]{8}\b", "$1 <identity>"),
         (r"Nats-Stream-Identity: [0-9A-Za-z]{8}\b", "Nats-Stream-Identity: <identity>"),
         (r"\b127\.0\.0\.1:[1-9]\d*", "127.0.0.1:<port>"),
         (r"\bcid:\d+", "cid:<cid>"),
@@ -208,6 +209,10 @@ impl Mask {
             }
             Value::Array(items) => {
                 items.iter_mut().for_each(|item| self.json(item));
+                // Figures of sources come out of one, too.
+                if items.iter().all(|item| item.get("lag").is_some()) {
+                    items.sort_by_key(Value::to_string);
+                }
                 // Lists of names, and of subscriptions, come out of hash maps in Go: they are sets.
                 if items.iter().all(|item| item.is_string() || item.get("sid").is_some()) {
                     items.sort_by_key(Value::to_string);
