@@ -16,6 +16,7 @@
 //! - [`clients`]: scripts as data, and a parser of their own;
 //! - [`model`]: what must be received, decided again independently;
 //! - [`disk`]: a file system that forgets, under the journal of the stores;
+//! - [`jetstream`]: a node with JetStream over that disk, its clients, and crashes;
 //! - [`tamper`]: nodes broken on purpose, so that the checks are checked;
 //! - [`swarm`]: what differs from seed to seed.
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod clients;
 pub mod disk;
 pub mod draw;
 pub mod edge;
+pub mod jetstream;
 pub mod model;
 pub mod net;
 pub mod report;

@@ -2,13 +2,14 @@
 //!
 //! `sim --seeds 2000 [--from 1]` runs many, `sim --seed 17` runs one and prints every event, `--short` cuts a failing
 //! one, `--break NAME` breaks the node on purpose. `sim --disk` runs the journal of the stores over a disk that forgets instead, `--flaw NAME` with a rule
-//! of it broken.
+//! of it broken; `sim --jetstream` a node with JetStream over that disk, with clients and crashes.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
 use std::process::ExitCode;
 
 use midge_sim::disk::FLAWS;
+use midge_sim::jetstream;
 use midge_sim::model::Seen;
 use midge_sim::{Settings, run, shorten, tamper};
 use midge_store::journal::Flaw;
@@ -25,6 +26,8 @@ struct Arguments {
     disk: bool,
     stores: bool,
     flaw: Option<Flaw>,
+    jetstream: bool,
+    fault: Option<jetstream::Break>,
 }
 
 fn parse() -> Result<Arguments, String> {
@@ -40,6 +43,7 @@ fn parse() -> Result<Arguments, String> {
             "--acts" => parsed.acts = usize::try_from(number(value()?)?).ok(),
             "--short" => parsed.short = true,
             "--disk" => parsed.disk = true,
+            "--jetstream" => parsed.jetstream = true,
             "--stores" => (parsed.disk, parsed.stores) = (true, true),
             "--flaw" => {
                 let name = value()?;
@@ -49,6 +53,11 @@ fn parse() -> Result<Arguments, String> {
             "--quiet" => parsed.quiet = true,
             "--break" => {
                 let name = value()?;
+                let named = |b: &jetstream::Break| format!("{b:?}").eq_ignore_ascii_case(&name);
+                if let Some(fault) = jetstream::BREAKS.into_iter().find(named) {
+                    (parsed.jetstream, parsed.fault) = (true, Some(fault));
+                    continue;
+                }
                 let found = tamper::ALL.into_iter().find(|b| format!("{b:?}").eq_ignore_ascii_case(&name));
                 parsed.broken = Some(found.ok_or(format!("{name} is none of {:?}", tamper::ALL))?);
             }
@@ -58,7 +67,7 @@ fn parse() -> Result<Arguments, String> {
     Ok(parsed)
 }
 
-/// Runs the journal's seeds.
+/// Runs seeds of the journal, of stores, or of a node with JetStream.
 fn disk(arguments: &Arguments) -> ExitCode {
     let (from, count) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
     let mut seen = std::collections::BTreeMap::new();
@@ -71,7 +80,11 @@ fn disk(arguments: &Arguments) -> ExitCode {
             (true, false) => midge_sim::disk::run_stores,
             (true, true) => midge_sim::disk::trace_stores,
         };
-        let verdict = run(seed, arguments.flaw);
+        let verdict = if arguments.jetstream {
+            jetstream::run(seed, arguments.fault, aloud)
+        } else {
+            run(seed, arguments.flaw)
+        };
         verdict.log.iter().for_each(|line| println!("{line}"));
         for (what, times) in verdict.seen {
             *seen.entry(what).or_insert(0) += times;
@@ -100,7 +113,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if arguments.disk {
+    if arguments.disk || arguments.jetstream {
         return disk(&arguments);
     }
     let settings = Settings { broken: arguments.broken, acts: arguments.acts, verbose: false };

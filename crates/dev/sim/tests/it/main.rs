@@ -1,6 +1,7 @@
 //! Fixed seeds, and nodes that are broken on purpose.
 
 mod disk;
+mod jetstream;
 mod stores;
 
 use midge_sim::model::Seen;

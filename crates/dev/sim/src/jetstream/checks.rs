@@ -1,0 +1,424 @@
+//! What is asked of a node at rest, and held against what clients know.
+
+use std::collections::BTreeMap;
+
+use super::json::{Json, base64};
+use super::model::{AckPolicy, Fate, Limits, Outcome, Retention};
+use super::swarm;
+use super::tamper::Break;
+use super::world::{Result, Trouble, World};
+
+/// How late an age may be noticed.
+const LATE: u64 = 2_000_000_000;
+
+fn wrong<T>(text: String) -> Result<T> {
+    Err(Trouble::Wrong(text))
+}
+
+impl World {
+    /// Every stream and consumer is there: what was confirmed is as it was, the rest is made.
+    pub(super) fn ensure(&mut self) -> Result {
+        for at in 0..self.streams.len() {
+            let name = self.streams[at].name.clone();
+            if self.streams[at].exists {
+                let info = self.demand(&format!("$JS.API.STREAM.INFO.{name}"), "")?;
+                self.check_config(at, &info)?;
+                continue;
+            }
+            let body = swarm::stream_config(&self.streams[at], self.streams[at].limits);
+            self.demand(&format!("$JS.API.STREAM.CREATE.{name}"), &body)?;
+            self.streams[at].exists = true;
+        }
+        for at in 0..self.consumers.len() {
+            let consumer = &self.consumers[at];
+            let (name, stream) = (consumer.name.clone(), self.streams[consumer.stream].name.clone());
+            if consumer.exists {
+                self.demand(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
+                continue;
+            }
+            let body = swarm::consumer_config(at, consumer, &self.streams[consumer.stream]);
+            self.demand(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body)?;
+            let undisturbed = !self.streams[self.consumers[at].stream].tightest.any();
+            self.consumers[at].exists = true;
+            self.consumers[at].exact = undisturbed;
+        }
+        Ok(())
+    }
+
+    /// The configuration is the one that was confirmed last, or one that was asked for since.
+    fn check_config(&mut self, at: usize, info: &Json) -> Result {
+        let config = info.get("config");
+        let limit = |name: &str| u64::try_from(config.get(name).signed()).unwrap_or(0);
+        let mut found = Limits {
+            max_msgs: limit("max_msgs"),
+            max_per_subject: limit("max_msgs_per_subject"),
+            max_bytes: limit("max_bytes"),
+            max_age_ns: limit("max_age"),
+        };
+        if self.broken == Some(Break::ForgetUpdate) && self.verdict.seen.contains_key("updates") {
+            found.max_msgs += 1;
+        }
+        let stream = &mut self.streams[at];
+        if found != stream.limits && !stream.asked.contains(&found) {
+            return wrong(format!(
+                "{}: has {found:?}, and was told to have {:?} or {:?}",
+                stream.name, stream.limits, stream.asked
+            ));
+        }
+        stream.limits = found;
+        stream.asked.clear();
+        Ok(())
+    }
+
+    pub(super) fn verify_all(&mut self) -> Result {
+        self.saw("verifications");
+        for at in 0..self.streams.len() {
+            let found = self.verify_stream(at)?;
+            for consumer in 0..self.consumers.len() {
+                if self.consumers[consumer].stream == at {
+                    self.verify_consumer(consumer, &found)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that the stream holds: sequence and publish.
+    fn scan(&mut self, at: usize, first: u64, last: u64) -> Result<BTreeMap<u64, usize>> {
+        let name = self.streams[at].name.clone();
+        let mut found = BTreeMap::new();
+        for seq in first.max(1)..=last {
+            let answer =
+                self.call(&format!("$JS.API.STREAM.MSG.GET.{name}"), &format!(r#"{{"seq":{seq}}}"#))?;
+            if answer.get("error").get("err_code").number() == 10037 {
+                continue;
+            }
+            let message = answer.get("message");
+            if message.get("seq").number() != seq {
+                return wrong(format!("{name}: asked for {seq}, answered {answer:?}"));
+            }
+            let payload = base64(message.get("data").text());
+            let id = self.streams[at].find(message.get("subject").text(), &payload)?;
+            self.streams[at].learn(seq, id, "a get")?;
+            found.insert(seq, id);
+        }
+        Ok(found)
+    }
+
+    /// What the stream says of itself, and what it holds. Ages may pass in between.
+    fn look(&mut self, at: usize) -> Result<(Json, BTreeMap<u64, usize>)> {
+        let subject = format!("$JS.API.STREAM.INFO.{}", self.streams[at].name);
+        for _ in 0..100 {
+            let state = self.demand(&subject, "")?.get("state").clone();
+            let found = self.scan(at, state.get("first_seq").number(), state.get("last_seq").number())?;
+            self.settle()?;
+            if self.demand(&subject, "")?.get("state") == &state {
+                return Ok((state, found));
+            }
+        }
+        wrong(format!("{}: changes all the time", self.streams[at].name))
+    }
+
+    fn verify_stream(&mut self, at: usize) -> Result<BTreeMap<u64, usize>> {
+        let name = self.streams[at].name.clone();
+        let told = self.streams[at].last_told;
+        let (state, found) = self.look(at)?;
+        let (first, last) = (state.get("first_seq").number(), state.get("last_seq").number());
+        if last < told {
+            return wrong(format!("{name}: ends at {last}, and {told} was told of"));
+        }
+        let mut messages = state.get("messages").number();
+        if self.broken == Some(Break::WrongMessages) {
+            messages += 1;
+        }
+        // One that never had a message begins at 0.
+        let never = u64::from(last > 0);
+        let begins = found.first_key_value().map_or((last + 1) * never, |(seq, _)| *seq);
+        let deleted = state.get("num_deleted").number();
+        let length = (last + 1) * never - first;
+        if messages != found.len() as u64 || first != begins || length != messages + deleted {
+            return wrong(format!(
+                "{name}: {messages} messages from {first} to {last}, {deleted} deleted; found {:?}",
+                found.keys().collect::<Vec<_>>()
+            ));
+        }
+        let model = &self.streams[at];
+        let bytes: u64 = found.values().map(|id| model.stored_len(&model.publishes[*id])).sum();
+        if bytes != state.get("bytes").number() {
+            return wrong(format!("{name}: {} bytes, found {bytes}", state.get("bytes").number()));
+        }
+        self.check_limits(at, &found, bytes)?;
+        self.check_kept(at, &found)?;
+        self.check_batches(at, &found)?;
+        self.check_done(at, &found)?;
+        Ok(found)
+    }
+
+    fn check_limits(&self, at: usize, found: &BTreeMap<u64, usize>, bytes: u64) -> Result {
+        let model = &self.streams[at];
+        // What was asked for and not answered may or may not be in force.
+        if !model.asked.is_empty() {
+            return Ok(());
+        }
+        let mut limits = model.limits;
+        if self.broken == Some(Break::ForgetLimit) {
+            limits.max_msgs = limits.max_msgs.saturating_sub(1);
+        }
+        let over = |limit: u64, count: u64| limit > 0 && count > limit;
+        let mut by_subject: BTreeMap<usize, u64> = BTreeMap::new();
+        for id in found.values() {
+            *by_subject.entry(model.publishes[*id].subject).or_insert(0) += 1;
+        }
+        let most = by_subject.values().copied().max().unwrap_or(0);
+        // One that refuses what is new keeps what it had when a limit was lowered.
+        if model.discard_new && self.verdict.seen.contains_key("updates") {
+            return Ok(());
+        }
+        if over(limits.max_msgs, found.len() as u64)
+            || over(limits.max_bytes, bytes)
+            || over(limits.max_per_subject, most)
+        {
+            return wrong(format!(
+                "{}: {limits:?}, and {} messages, {bytes} bytes, {most} of one subject",
+                model.name,
+                found.len()
+            ));
+        }
+        for (seq, id) in found {
+            if model.is_too_old(*id, self.now, LATE) {
+                return wrong(format!("{}: {seq}, publish {id}, is too old and still there", model.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was acknowledged is there, unless something took it away; what was removed is not.
+    fn check_kept(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
+        let model = &self.streams[at];
+        for (id, publish) in model.publishes.iter().enumerate() {
+            let place = publish.seq.filter(|seq| found.contains_key(seq));
+            if let Some(seq) = place {
+                // What limits had taken away before may be back, without what had displaced it.
+                if publish.fate == Fate::Gone && !model.may_have_gone(id, self.now) {
+                    return wrong(format!("{}: {seq}, publish {id}, was removed and is there", model.name));
+                }
+                continue;
+            }
+            if publish.outcome != Outcome::Acked || publish.fate != Fate::Kept {
+                continue;
+            }
+            let Some(seq) = publish.seq else { continue };
+            if model.may_have_gone(id, self.now) || self.may_be_done(at, seq, publish.subject) {
+                continue;
+            }
+            return wrong(format!("{}: {seq}, publish {id}, was acknowledged and is lost", model.name));
+        }
+        Ok(())
+    }
+
+    /// Whether those who need the message may have acknowledged it.
+    fn may_be_done(&self, at: usize, seq: u64, subject: usize) -> bool {
+        let mut those = self.consumers.iter().filter(|c| c.stream == at && c.exists && c.matches(subject));
+        match self.streams[at].retention {
+            Retention::Limits => false,
+            Retention::WorkQueue => those.any(|consumer| consumer.may_be_done(seq)),
+            Retention::Interest => those.all(|consumer| consumer.may_be_done(seq)),
+        }
+    }
+
+    fn check_batches(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
+        let model = &self.streams[at];
+        if model.tightest.any() || model.retention != Retention::Limits {
+            return Ok(());
+        }
+        for (number, batch) in model.batches.iter().enumerate() {
+            let members = batch.members.iter().map(|id| &model.publishes[*id]);
+            let removed = members.clone().any(|member| member.fate != Fate::Kept);
+            let there = members.filter(|m| m.seq.is_some_and(|seq| found.contains_key(&seq))).count();
+            if !removed && there != 0 && there != batch.members.len() {
+                return wrong(format!(
+                    "{}: {there} of {} messages of batch {number} are there",
+                    model.name,
+                    batch.members.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing stays that everybody has acknowledged.
+    fn check_done(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
+        let model = &self.streams[at];
+        if model.retention == Retention::Limits {
+            return Ok(());
+        }
+        for (seq, id) in found {
+            let subject = model.publishes[*id].subject;
+            let mut those = self.consumers.iter().filter(|c| c.stream == at && c.matches(subject));
+            // What was given up is kept.
+            if those.clone().any(|consumer| consumer.max_deliver > 0) {
+                continue;
+            }
+            let done = match model.retention {
+                Retention::WorkQueue => those.any(|consumer| consumer.confirmed.contains(seq)),
+                _ => those.all(|consumer| consumer.confirmed.contains(seq)),
+            };
+            if done || self.broken == Some(Break::KeepWork) && !model.publishes[*id].payload.is_empty() {
+                return wrong(format!("{}: {seq}, publish {id}, is done with and still there", model.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_consumer(&mut self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
+        let consumer = &self.consumers[at];
+        let model = &self.streams[consumer.stream];
+        let (stream, name) = (model.name.clone(), consumer.name.clone());
+        let info = self.demand(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
+        let consumer = &self.consumers[at];
+        let model = &self.streams[consumer.stream];
+        let delivered = info.get("delivered").get("stream_seq").number();
+        let mut floor = info.get("ack_floor").get("stream_seq").number();
+        let (mut pending, mut ack_pending) =
+            (info.get("num_pending").number(), info.get("num_ack_pending").number());
+        match self.broken {
+            Some(Break::WrongPending) => pending += 1,
+            Some(Break::WrongAckPending) => ack_pending += 1,
+            Some(Break::WrongFloor) => floor = delivered,
+            _ => {}
+        }
+        let who = format!("{stream} {name}");
+        let waiting = found
+            .range(delivered + 1..)
+            .filter(|(_, id)| consumer.matches(model.publishes[**id].subject))
+            .count() as u64;
+        if pending != waiting {
+            return wrong(format!("{who}: {pending} are pending after {delivered}, and {waiting} are there"));
+        }
+        if floor > delivered {
+            return wrong(format!("{who}: the floor {floor} lies above {delivered}"));
+        }
+        if consumer.policy == AckPolicy::None {
+            return if ack_pending == 0 { Ok(()) } else { wrong(format!("{who}: waits for {ack_pending}")) };
+        }
+        if let Some(lost) = self.lost_above(at, floor, found) {
+            return wrong(format!("{who}: the floor is {floor}, and {lost} was not acknowledged"));
+        }
+        if !consumer.exact {
+            return Ok(());
+        }
+        self.saw("exact counts");
+        let consumer = &self.consumers[at];
+        let expected = consumer.pending.len() as u64;
+        if ack_pending != expected {
+            return wrong(format!(
+                "{who}: {ack_pending} wait for acknowledgements, and {:?} were not acknowledged",
+                consumer.pending
+            ));
+        }
+        let lowest = consumer.pending.first().copied();
+        let below = lowest.and_then(|lowest| consumer.acked_below.range(..lowest).next_back().copied());
+        let exact = match lowest {
+            None => floor == delivered || consumer.delivered.is_empty(),
+            Some(lowest) => floor < lowest && floor >= below.unwrap_or(0),
+        };
+        if !exact {
+            return wrong(format!(
+                "{who}: the floor is {floor}; {lowest:?} is pending, {below:?} acknowledged"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A message below the floor for which no acknowledgement was ever sent.
+    fn lost_above(&self, at: usize, floor: u64, found: &BTreeMap<u64, usize>) -> Option<u64> {
+        let consumer = &self.consumers[at];
+        let model = &self.streams[consumer.stream];
+        // Those that were delivered often enough are given up.
+        if consumer.max_deliver > 0 {
+            return None;
+        }
+        let open = |(seq, id): &(&u64, &usize)| {
+            consumer.matches(model.publishes[**id].subject)
+                && !consumer.acked.contains(seq)
+                && !model.may_have_gone(**id, self.now)
+        };
+        found.range(..=floor).find(open).map(|(seq, _)| *seq)
+    }
+
+    /// Every consumer is served until it has everything.
+    pub(super) fn drain_all(&mut self) -> Result {
+        for at in 0..self.consumers.len() {
+            self.drain(at)?;
+        }
+        self.settle()
+    }
+
+    fn drain(&mut self, at: usize) -> Result {
+        let consumer = &self.consumers[at];
+        let (stream, name) = (self.streams[consumer.stream].name.clone(), consumer.name.clone());
+        for _ in 0..300 {
+            if !self.consumers[at].push {
+                self.consumers[at].pulls = 0;
+                self.pull_from(at, 20, true)?;
+            }
+            self.settle()?;
+            for (seq, subject) in std::mem::take(&mut self.consumers[at].held) {
+                self.acknowledge(at, seq, &subject, "", true)?;
+            }
+            self.settle()?;
+            let info = self.demand(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
+            if info.get("num_pending").number() == 0 && info.get("num_ack_pending").number() == 0 {
+                self.settle()?;
+                return self.drained(at);
+            }
+            self.pass(5_000_000_000)?;
+        }
+        wrong(format!("{stream} {name}: does not come to its end"))
+    }
+
+    /// Everything that is there was delivered at least once.
+    fn drained(&mut self, at: usize) -> Result {
+        self.saw("drained consumers");
+        let stream = self.consumers[at].stream;
+        let name = self.streams[stream].name.clone();
+        let (_, found) = self.look(stream)?;
+        let undisturbed = !self.streams[stream].tightest.any();
+        let consumer = &mut self.consumers[at];
+        let model = &self.streams[stream];
+        for (seq, id) in &found {
+            // What a limit took away may be back after a crash that took what came after it.
+            let displaced = model.may_have_gone(*id, self.now);
+            if consumer.matches(model.publishes[*id].subject)
+                && !consumer.delivered.contains_key(seq)
+                && !displaced
+            {
+                return wrong(format!("{name} {}: {seq}, publish {id}, was never delivered", consumer.name));
+            }
+        }
+        consumer.pending.clear();
+        consumer.acked_below = consumer.acked.clone();
+        consumer.exact = undisturbed && consumer.max_deliver == 0;
+        Ok(())
+    }
+
+    /// What was worked off leaves nothing behind.
+    pub(super) fn verify_empty(&mut self) -> Result {
+        for at in 0..self.streams.len() {
+            let own: Vec<_> = self.consumers.iter().filter(|consumer| consumer.stream == at).collect();
+            let certain = own.iter().all(|c| c.max_deliver == 0 && c.policy == AckPolicy::Explicit);
+            let retention = self.streams[at].retention;
+            if retention == Retention::Limits || own.is_empty() || !certain {
+                continue;
+            }
+            let name = self.streams[at].name.clone();
+            let state = self.demand(&format!("$JS.API.STREAM.INFO.{name}"), "")?.get("state").clone();
+            let left = state.get("messages").number();
+            if left > 0 {
+                return wrong(format!("{name}: {left} messages are left when all is done"));
+            }
+            self.saw("queues worked off");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,366 @@
+//! What clients sent, what they were told, and what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a stream keeps its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retention {
+    Limits,
+    Interest,
+    WorkQueue,
+}
+
+/// What became of a publish, as far as the publisher knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// No answer yet, or never.
+    Unknown,
+    /// It was told to be stored.
+    Acked,
+    /// It was told to be a duplicate.
+    Duplicate,
+    /// It was refused.
+    Refused,
+}
+
+/// Whether something other than limits took a message away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fate {
+    Kept,
+    /// Asked for, and not answered.
+    MaybeGone,
+    /// Confirmed.
+    Gone,
+}
+
+/// One message that was published.
+#[derive(Clone, Debug)]
+pub(super) struct Publish {
+    /// Its place in the order in which the stream was told.
+    pub(super) order: u64,
+    pub(super) subject: usize,
+    pub(super) payload: Vec<u8>,
+    pub(super) header_len: usize,
+    pub(super) msg_id: Option<u64>,
+    pub(super) sent_at: u64,
+    pub(super) told_at: Option<u64>,
+    pub(super) outcome: Outcome,
+    pub(super) seq: Option<u64>,
+    pub(super) fate: Fate,
+}
+
+/// An atomic batch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BatchModel {
+    pub(super) members: Vec<usize>,
+    pub(super) committed: bool,
+    pub(super) refused: bool,
+    /// Its commit was never sent.
+    pub(super) open: bool,
+}
+
+/// The limits of a stream; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) max_msgs: u64,
+    pub(super) max_per_subject: u64,
+    pub(super) max_bytes: u64,
+    pub(super) max_age_ns: u64,
+}
+
+impl Limits {
+    /// The strictest of both.
+    pub(super) fn tighter(self, other: Limits) -> Limits {
+        let least = |a: u64, b: u64| if a == 0 || (b > 0 && b < a) { b } else { a };
+        Limits {
+            max_msgs: least(self.max_msgs, other.max_msgs),
+            max_per_subject: least(self.max_per_subject, other.max_per_subject),
+            max_bytes: least(self.max_bytes, other.max_bytes),
+            max_age_ns: least(self.max_age_ns, other.max_age_ns),
+        }
+    }
+
+    /// Whether messages may go by themselves.
+    pub(super) fn any(self) -> bool {
+        self != Limits::default()
+    }
+}
+
+/// A stream, as clients know it.
+#[derive(Clone, Debug)]
+pub(super) struct StreamModel {
+    pub(super) name: String,
+    pub(super) retention: Retention,
+    pub(super) discard_new: bool,
+    pub(super) subjects: Vec<String>,
+    /// Its creation was confirmed.
+    pub(super) exists: bool,
+    /// The limits that were confirmed last.
+    pub(super) limits: Limits,
+    /// Limits that were asked for and not confirmed.
+    pub(super) asked: Vec<Limits>,
+    /// The tightest limits that there ever were.
+    pub(super) tightest: Limits,
+    pub(super) publishes: Vec<Publish>,
+    pub(super) by_seq: BTreeMap<u64, usize>,
+    /// From the place in the order to the sequence.
+    orders: BTreeMap<u64, u64>,
+    by_msg_id: BTreeMap<u64, BTreeSet<u64>>,
+    pub(super) batches: Vec<BatchModel>,
+    pub(super) next_order: u64,
+    pub(super) next_msg_id: u64,
+    /// The last sequence that anybody was told of.
+    pub(super) last_told: u64,
+}
+
+impl StreamModel {
+    pub(super) fn new(name: &str, retention: Retention, limits: Limits, discard_new: bool) -> StreamModel {
+        StreamModel {
+            name: name.into(),
+            retention,
+            discard_new,
+            subjects: (0..4).map(|n| format!("{name}.{n}")).collect(),
+            exists: false,
+            limits,
+            asked: Vec::new(),
+            tightest: limits,
+            publishes: Vec::new(),
+            by_seq: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            by_msg_id: BTreeMap::new(),
+            batches: Vec::new(),
+            next_order: 0,
+            next_msg_id: 0,
+            last_told: 0,
+        }
+    }
+
+    pub(super) fn next_order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
+    /// Which publish a payload belongs to.
+    pub(super) fn find(&self, subject: &str, payload: &[u8]) -> Result<usize, String> {
+        let text = payload.split(|b| *b == b'|').next().unwrap_or_default();
+        let id: Option<usize> = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        let known = id.filter(|id| {
+            self.publishes.get(*id).is_some_and(|p| {
+                p.payload == payload && self.subjects.get(p.subject).is_some_and(|s| s == subject)
+            })
+        });
+        known.ok_or_else(|| {
+            let payload = String::from_utf8_lossy(payload);
+            format!("{}: {subject} {payload:?} was never published", self.name)
+        })
+    }
+
+    /// Somebody was told that this publish has this sequence.
+    pub(super) fn learn(&mut self, seq: u64, id: usize, how: &str) -> Result<(), String> {
+        let name = &self.name;
+        if let Some(other) = self.by_seq.get(&seq)
+            && *other != id
+        {
+            return Err(format!("{name}: sequence {seq} is publish {id} by {how}, and was {other}"));
+        }
+        let publish = &mut self.publishes[id];
+        if let Some(before) = publish.seq
+            && before != seq
+        {
+            return Err(format!("{name}: publish {id} is at {seq} by {how}, and was at {before}"));
+        }
+        if publish.outcome == Outcome::Refused {
+            return Err(format!("{name}: publish {id} is at {seq} by {how}, and was refused"));
+        }
+        let order = publish.order;
+        publish.seq = Some(seq);
+        self.by_seq.insert(seq, id);
+        self.last_told = self.last_told.max(seq);
+        let before = self.orders.range(..order).next_back().filter(|(_, s)| **s >= seq);
+        let after = self.orders.range(order + 1..).next().filter(|(_, s)| **s <= seq);
+        if let Some((other, at)) = before.or(after) {
+            return Err(format!(
+                "{name}: publish {id}, {order} in order, is at {seq} by {how}, and {other} in order is at {at}"
+            ));
+        }
+        self.orders.insert(order, seq);
+        if let Some(msg_id) = self.publishes[id].msg_id {
+            let places = self.by_msg_id.entry(msg_id).or_default();
+            // What was removed is forgotten by a start.
+            let may_go = self.retention != Retention::Limits || self.tightest.any();
+            let other = places.iter().find(|other| {
+                let publish = self.by_seq.get(other).and_then(|id| self.publishes.get(*id));
+                **other != seq && !may_go && publish.is_none_or(|p| p.fate == Fate::Kept)
+            });
+            if let Some(other) = other {
+                return Err(format!("{}: id m{msg_id} is stored at {other} and at {seq}", self.name));
+            }
+            places.insert(seq);
+        }
+        Ok(())
+    }
+
+    /// A publisher was told that its message is a duplicate of this sequence.
+    pub(super) fn duplicate(&mut self, id: usize, seq: u64) -> Result<(), String> {
+        let name = self.name.clone();
+        let Some(msg_id) = self.publishes[id].msg_id else {
+            return Err(format!("{name}: publish {id} has no id, and was told to be a duplicate of {seq}"));
+        };
+        self.publishes[id].outcome = Outcome::Duplicate;
+        let places = self.by_msg_id.entry(msg_id).or_default();
+        let may_go = self.retention != Retention::Limits || self.tightest.any();
+        let removed =
+            |other: &u64| self.by_seq.get(other).is_some_and(|id| self.publishes[*id].fate != Fate::Kept);
+        if !places.is_empty() && !places.contains(&seq) && !may_go && !places.iter().any(removed) {
+            return Err(format!("{name}: id m{msg_id} is at {places:?}, and a duplicate was told of {seq}"));
+        }
+        places.insert(seq);
+        self.last_told = self.last_told.max(seq);
+        // The original is promised by this as if its own publisher had been told.
+        if let Some(original) = self.by_seq.get(&seq) {
+            let publish = &mut self.publishes[*original];
+            if publish.msg_id != Some(msg_id) {
+                return Err(format!("{name}: publish {id} is no duplicate of {original} at {seq}"));
+            }
+            publish.outcome = Outcome::Acked;
+            return Ok(());
+        }
+        let same = |p: &&mut Publish| p.msg_id == Some(msg_id) && p.outcome == Outcome::Unknown;
+        let mut candidates: Vec<&mut Publish> = self.publishes.iter_mut().filter(same).collect();
+        match candidates.as_mut_slice() {
+            [] => {
+                return Err(format!(
+                    "{name}: publish {id} is a duplicate of nothing that was sent, at {seq}"
+                ));
+            }
+            // There is but one that it can be.
+            [only] => only.outcome = Outcome::Acked,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Everything that was told to the stream so far is removed, as far as it answers to `which`.
+    pub(super) fn mark(&mut self, fate: Fate, until_order: u64, which: impl Fn(&Publish) -> bool) {
+        for publish in &mut self.publishes {
+            if publish.order <= until_order && which(publish) {
+                publish.fate = publish.fate.max(fate);
+            }
+        }
+    }
+
+    /// Bytes of a message in a file.
+    pub(super) fn stored_len(&self, publish: &Publish) -> u64 {
+        let header = if publish.header_len > 0 { publish.header_len + 4 } else { 0 };
+        (22 + self.subjects[publish.subject].len() + header + publish.payload.len() + 8) as u64
+    }
+
+    /// Whether limits may have taken the message at this sequence away.
+    pub(super) fn may_have_gone(&self, id: usize, now: u64) -> bool {
+        let publish = &self.publishes[id];
+        let later = |p: &&Publish| {
+            p.order > publish.order && !matches!(p.outcome, Outcome::Refused | Outcome::Duplicate)
+        };
+        let tightest = self.tightest;
+        let over = |limit: u64, count: u64| limit > 0 && count >= limit;
+        let same = |p: &&Publish| p.subject == publish.subject;
+        over(tightest.max_msgs, self.publishes.iter().filter(later).count() as u64)
+            || over(tightest.max_per_subject, self.publishes.iter().filter(later).filter(same).count() as u64)
+            || (tightest.max_bytes > 0
+                && self.publishes.iter().filter(later).map(|p| self.stored_len(p)).sum::<u64>()
+                    + self.stored_len(publish)
+                    > tightest.max_bytes)
+            || over(tightest.max_age_ns, now.saturating_sub(publish.sent_at))
+    }
+
+    /// Whether the message is too old by now; `slack` is how late that may be noticed.
+    pub(super) fn is_too_old(&self, id: usize, now: u64, slack: u64) -> bool {
+        let age = self.limits.max_age_ns;
+        let told = self.publishes[id].told_at;
+        age > 0 && self.asked.is_empty() && told.is_some_and(|told| now > told + age + slack)
+    }
+}
+
+/// How a consumer acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AckPolicy {
+    Explicit,
+    All,
+    None,
+}
+
+/// A consumer, as its client knows it.
+#[derive(Clone, Debug)]
+pub(super) struct ConsumerModel {
+    pub(super) stream: usize,
+    pub(super) name: String,
+    /// Subjects by number; empty for all.
+    pub(super) filter: Vec<usize>,
+    pub(super) policy: AckPolicy,
+    pub(super) ack_wait_ns: u64,
+    /// 0 for any number.
+    pub(super) max_deliver: u64,
+    pub(super) max_ack_pending: u64,
+    pub(super) push: bool,
+    /// Its creation was confirmed.
+    pub(super) exists: bool,
+    /// Everything that reached the client: sequence, and how often.
+    pub(super) delivered: BTreeMap<u64, u64>,
+    /// Acknowledgements that were confirmed.
+    pub(super) confirmed: BTreeSet<u64>,
+    /// Acknowledgements that were sent.
+    pub(super) acked: BTreeSet<u64>,
+    /// What was delivered and not acknowledged, when that is known exactly.
+    pub(super) pending: BTreeSet<u64>,
+    /// Whether it is.
+    pub(super) exact: bool,
+    /// The highest sequence that was acknowledged since `pending` is exact.
+    pub(super) acked_below: BTreeSet<u64>,
+    /// Messages in the hands of the client, with the subject of the acknowledgement.
+    pub(super) held: Vec<(u64, String)>,
+    /// Requests that may still be waiting.
+    pub(super) pulls: usize,
+    /// The last delivery and its place, of this life of the node.
+    pub(super) last: (u64, u64),
+}
+
+impl ConsumerModel {
+    pub(super) fn matches(&self, subject: usize) -> bool {
+        self.filter.is_empty() || self.filter.contains(&subject)
+    }
+
+    /// An acknowledgement goes out.
+    pub(super) fn sent_ack(&mut self, seq: u64) {
+        match self.policy {
+            AckPolicy::All => {
+                self.acked.extend(self.delivered.range(..=seq).map(|(seq, _)| *seq));
+                self.acked_below.extend(self.pending.range(..=seq).copied());
+                self.pending = self.pending.split_off(&(seq + 1));
+            }
+            _ => {
+                self.acked.insert(seq);
+                if self.pending.remove(&seq) {
+                    self.acked_below.insert(seq);
+                }
+            }
+        }
+    }
+
+    /// An acknowledgement was confirmed.
+    pub(super) fn confirm(&mut self, seq: u64) {
+        match self.policy {
+            AckPolicy::All => self.confirmed.extend(self.delivered.range(..=seq).map(|(seq, _)| *seq)),
+            _ => {
+                self.confirmed.insert(seq);
+            }
+        }
+    }
+
+    /// Whether every acknowledgement that would remove this message may have been given.
+    pub(super) fn may_be_done(&self, seq: u64) -> bool {
+        match self.policy {
+            AckPolicy::None => self.delivered.contains_key(&seq),
+            _ => self.acked.contains(&seq),
+        }
+    }
+}
