@@ -225,7 +225,10 @@ impl StreamModel {
             publish.outcome = Outcome::Acked;
             return Ok(());
         }
-        let same = |p: &&mut Publish| p.msg_id == Some(msg_id) && p.outcome == Outcome::Unknown;
+        // One that was promised by an earlier duplicate may not have been seen yet.
+        let open =
+            |p: &Publish| p.outcome == Outcome::Unknown || (p.outcome == Outcome::Acked && p.seq.is_none());
+        let same = |p: &&mut Publish| p.msg_id == Some(msg_id) && open(p);
         let mut candidates: Vec<&mut Publish> = self.publishes.iter_mut().filter(same).collect();
         match candidates.as_mut_slice() {
             [] => {
