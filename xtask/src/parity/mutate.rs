@@ -173,7 +173,11 @@ impl Tree {
                 let mut command = Command::new(oracle::build_helper("oracle")?);
                 command.arg("--reference").arg(tools::python()?.go_server);
                 command.arg("--server").arg(self.target.join("debug/midge"));
-                command.arg("--scripts").arg(oracle::scripts()).args(["--only", script]);
+                let (folder, name) = match script.strip_prefix("jetstream/") {
+                    Some(name) => (oracle::jetstream_scripts(), name),
+                    None => (oracle::scripts(), script.as_str()),
+                };
+                command.arg("--scripts").arg(folder).args(["--only", name]);
                 Ok(command.stdout(Stdio::null()).status()?.success())
             }
         }
