@@ -258,6 +258,7 @@ impl Node {
 impl Drop for Node {
     /// What was subscribed to refers to the node, which would never go.
     fn drop(&mut self) {
+        self.js.release();
         let mut all = Vec::new();
         self.broker.accounts.all().iter().for_each(|account| {
             account.for_each_subscription(|subscription| all.push((account.clone(), subscription.clone())));
