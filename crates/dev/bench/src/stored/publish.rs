@@ -139,6 +139,14 @@ fn many_connections(server: &Server, wires: Vec<Wire>, load: &Publishes) -> Resu
         let load = *load;
         threads.push(thread::spawn(move || one(&mut wire, n, &load)));
     }
+    joined(server, cpu, started, threads)
+}
+
+/// A thread that publishes; how many were acknowledged, and the delays.
+type Publisher = thread::JoinHandle<Result<(usize, Vec<u64>), String>>;
+
+/// What publishers on threads of their own did together.
+fn joined(server: &Server, cpu: u64, started: Instant, threads: Vec<Publisher>) -> Result<Sample, String> {
     let (mut acked, mut delays) = (0, Vec::new());
     for thread in threads {
         let (count, more) = thread.join().map_err(|_| "a publisher panicked")??;
@@ -176,21 +184,7 @@ pub(super) fn lanes(server: &Server, streams: usize, time: Duration) -> Result<S
     for (share, mut wire) in wires.into_iter().enumerate() {
         threads.push(thread::spawn(move || lane_share(&mut wire, share, streams, time)));
     }
-    let (mut acked, mut delays) = (0, Vec::new());
-    for thread in threads {
-        let (count, more) = thread.join().map_err(|_| "a publisher panicked")??;
-        acked += count;
-        delays.extend(more);
-    }
-    let elapsed = started.elapsed().as_secs_f64();
-    let (p50_us, p99_us) = quantiles(delays);
-    Ok(Sample {
-        cpu_ns: (server.cpu_ns() - cpu) as f64 / acked as f64,
-        rate: acked as f64 / elapsed,
-        p50_us,
-        p99_us,
-        ..Sample::default()
-    })
+    joined(server, cpu, started, threads)
 }
 
 fn lane_share(

@@ -9,6 +9,7 @@ use midge_assets::stream::publish::Interest;
 use midge_broker::account::Watcher;
 use midge_broker::batch::Batch;
 use midge_broker::subscription::{Subscription, Target};
+use midge_jsapi::stream_config::StreamConfig;
 use midge_jsapi::subjects::AckSubject;
 use midge_stdx::clock::{Mono, Now};
 use midge_store::format::keys::AssetKey;
@@ -19,6 +20,7 @@ use super::outlet::{HostOutlet, Said};
 use super::{ConsumerDoor, ForConsumer, Host, Inbox, InterestDoor, Parts};
 use crate::account::JsAccount;
 use crate::limits::TURN_DELIVERIES;
+use crate::system::JetStream;
 
 /// One consumer of the host.
 pub(crate) struct Slot {
@@ -263,15 +265,7 @@ impl Host {
         } = self;
         let Consumers { slots, said, .. } = consumers;
         let slot = slots.get_mut(id as usize)?.as_mut()?;
-        let facts = StreamFacts {
-            config,
-            visible: *visible,
-            domain: &js.settings.domain,
-            account_hash,
-            ack_v2: js.settings.ack_v2,
-            has_leafs: false,
-            max_payload: self.limits.max_payload,
-        };
+        let facts = facts(js, config, account_hash, *visible, self.limits.max_payload);
         let mut out = HostOutlet { js, account, stream: &handle.name, id, batch, said, ids, now };
         let mut cx = Cx { store, stream: &facts, now, entropy, out: &mut out };
         let answer = call(&mut slot.consumer, &mut cx);
@@ -299,15 +293,7 @@ impl Host {
         let Host {
             js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
         } = self;
-        let facts = StreamFacts {
-            config,
-            visible: *visible,
-            domain: &js.settings.domain,
-            account_hash,
-            ack_v2: js.settings.ack_v2,
-            has_leafs: false,
-            max_payload: self.limits.max_payload,
-        };
+        let facts = facts(js, config, account_hash, *visible, self.limits.max_payload);
         let said = &mut consumers.said;
         let mut out = HostOutlet { js, account, stream: &handle.name, id: u32::MAX, batch, said, ids, now };
         call(&mut Cx { store, stream: &facts, now, entropy, out: &mut out })
@@ -432,5 +418,25 @@ impl Host {
                 self.delete_consumer(batch, id, now);
             }
         }
+    }
+}
+
+/// What consumers ask of their stream.
+fn facts<'a>(
+    js: &'a JetStream,
+    config: &'a StreamConfig,
+    account_hash: &'a str,
+    visible: u64,
+    max_payload: u64,
+) -> StreamFacts<'a> {
+    StreamFacts {
+        config,
+        visible,
+        domain: &js.settings.domain,
+        account_hash,
+        ack_v2: js.settings.ack_v2,
+        // Leaf nodes do not connect to this server.
+        has_leafs: false,
+        max_payload,
     }
 }

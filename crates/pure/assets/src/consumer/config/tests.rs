@@ -5,30 +5,7 @@ use midge_jsapi::stream_config::{ConsumerLimits, Retention, StreamConfig};
 use midge_stdx::clock::Wall;
 
 use super::*;
-
-fn stream() -> StreamConfig {
-    StreamConfig {
-        name: "S".to_owned(),
-        subjects: vec!["s.>".to_owned()],
-        num_replicas: 1,
-        ..StreamConfig::default()
-    }
-}
-
-fn cx(stream: &StreamConfig) -> CheckCx<'_> {
-    CheckCx {
-        stream,
-        others: &[],
-        name: "C",
-        exists: false,
-        pedantic: false,
-        clustered: false,
-        max_ack_pending: 0,
-        max_request_batch: 0,
-        max_consumers: 0,
-        default_max_consumers: 0,
-    }
-}
+use crate::consumer::tests::{check_cx as cx, stream_config as stream};
 
 fn pull() -> ConsumerConfig {
     ConsumerConfig { name: "C".to_owned(), ack_policy: AckPolicy::Explicit, ..ConsumerConfig::default() }

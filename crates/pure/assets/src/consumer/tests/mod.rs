@@ -154,15 +154,7 @@ macro_rules! with {
     ($rig:expr, |$consumer:ident, $cx:ident| $body:expr) => {{
         let rig: &mut Rig = $rig;
         let visible = rig.visible();
-        let facts = StreamFacts {
-            config: &rig.stream,
-            visible,
-            domain: "",
-            account_hash: "ACCHASH0",
-            ack_v2: false,
-            has_leafs: rig.has_leafs,
-            max_payload: 1 << 20,
-        };
+        let facts = facts(&rig.stream, visible, rig.has_leafs);
         let mut cx = Cx {
             store: &mut rig.store,
             stream: &facts,
@@ -224,15 +216,7 @@ impl Rig {
     /// A new consumer.
     fn begin(&mut self, config: ConsumerConfig, kept: ConsumerStore, start: Start) {
         let visible = self.visible();
-        let facts = StreamFacts {
-            config: &self.stream,
-            visible,
-            domain: "",
-            account_hash: "ACCHASH0",
-            ack_v2: false,
-            has_leafs: self.has_leafs,
-            max_payload: 1 << 20,
-        };
+        let facts = facts(&self.stream, visible, self.has_leafs);
         let mut cx = Cx {
             store: &mut self.store,
             stream: &facts,
@@ -377,7 +361,19 @@ impl Rig {
     }
 }
 
-fn stream_config() -> StreamConfig {
+fn facts(config: &StreamConfig, visible: u64, has_leafs: bool) -> StreamFacts<'_> {
+    StreamFacts {
+        config,
+        visible,
+        domain: "",
+        account_hash: "ACCHASH0",
+        ack_v2: false,
+        has_leafs,
+        max_payload: 1 << 20,
+    }
+}
+
+pub(super) fn stream_config() -> StreamConfig {
     StreamConfig {
         name: "S".to_owned(),
         subjects: vec!["s.>".to_owned()],
@@ -386,7 +382,7 @@ fn stream_config() -> StreamConfig {
     }
 }
 
-fn check_cx(stream: &StreamConfig) -> CheckCx<'_> {
+pub(super) fn check_cx(stream: &StreamConfig) -> CheckCx<'_> {
     CheckCx {
         stream,
         others: &[],
