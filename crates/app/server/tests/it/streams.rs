@@ -208,3 +208,40 @@ async fn an_encrypted_directory_opens_with_its_key_and_not_without() {
     assert!(message.ends_with("not to be found in any file"), "{message}");
     server.shutdown().await;
 }
+
+/// Who publishes without asking for acknowledgements, and asks the API next on the same connection, is told of every message: the answer waits
+/// until they may be seen.
+#[tokio::test]
+async fn what_is_asked_after_a_publish_counts_it() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    for storage in ["file", "memory"] {
+        let config = format!(r#"{{"name":"{storage}","subjects":["{storage}.*"],"storage":"{storage}"}}"#);
+        user.api(&format!("STREAM.CREATE.{storage}"), &config).await;
+        for count in 1..=100 {
+            let publish = |subject: &str, body: &str| format!("PUB {subject} {}\r\n{body}\r\n", body.len());
+            let ask = |call: &str, inbox: &str, body: &str| {
+                format!("PUB $JS.API.{call}.{storage} {inbox} {}\r\n{body}\r\n", body.len())
+            };
+            let consumer = format!(
+                r#"{{"stream_name":"{storage}","config":{{"ack_policy":"none","inactive_threshold":{}}}}}"#,
+                60_000_000_000_u64
+            );
+            let sent = publish(&format!("{storage}.{count}"), "x")
+                + &ask("CONSUMER.CREATE", "in.created", &consumer)
+                + &ask("CONSUMER.NAMES", "in.names", "")
+                + &ask("STREAM.INFO", "in.info", "");
+            user.client.send(&sent).await;
+            let mut answers = [user.message().await, user.message().await, user.message().await];
+            answers.sort();
+            let [created, info, names] = answers;
+            assert!(created.contains(&format!(r#""num_pending":{count},"#)), "{count}: {created}");
+            assert!(names.contains(&format!(r#""total":{count},"#)), "{count}: {names}");
+            for told in ["messages", "num_subjects", "last_seq"] {
+                assert!(info.contains(&format!(r#""{told}":{count},"#)), "{count}: {info}");
+            }
+        }
+    }
+    server.shutdown().await;
+}

@@ -12,14 +12,20 @@ use super::{Host, Life};
 use crate::limits::TURN_TOLD;
 
 impl Host {
-    /// See the module.
-    pub(super) fn show(&mut self, batch: &mut Batch, now: Now) {
-        let durable = self.store.durable();
-        let visible = self.stream.visible(durable);
+    /// Whoever asks from now on is told of everything that is durable, and consumers count it.
+    pub(super) fn see(&mut self) {
+        let visible = self.stream.visible(self.store.durable());
         if visible > self.visible {
             self.visible = visible;
             self.tasks.blocks_came();
         }
+        self.tell();
+    }
+
+    /// See the module.
+    pub(super) fn show(&mut self, batch: &mut Batch, now: Now) {
+        self.see();
+        let durable = self.store.durable();
         while let Some(entry) = self.held.pop(durable, self.store.done()) {
             self.send_answer(batch, &entry);
         }
@@ -37,7 +43,6 @@ impl Host {
             self.js.send(batch, &self.account, &message);
         }
         self.run_after(batch, now);
-        self.tell();
     }
 
     fn send_answer(&mut self, batch: &mut Batch, entry: &Entry) {

@@ -23,6 +23,8 @@ pub(super) struct Tasks {
     /// Tasks were added, or blocks came.
     look: bool,
     after: VecDeque<(Ticket, After)>,
+    /// How many of these are requests that are served only then.
+    pub(super) deferred: usize,
 }
 
 impl Tasks {
@@ -53,6 +55,8 @@ impl Host {
     pub(super) fn when_durable(&mut self, batch: &mut Batch, now: Now, what: After) {
         let mark = self.store.mark();
         if mark <= self.store.done() && self.tasks.after.is_empty() {
+            // It may have become so in this very turn.
+            self.see();
             return what(self, batch, now);
         }
         self.tasks.after.push_back((mark, what));
@@ -84,5 +88,6 @@ impl Host {
     pub(super) fn drop_tasks(&mut self) {
         self.tasks.waiting.clear();
         self.tasks.after.clear();
+        self.tasks.deferred = 0;
     }
 }

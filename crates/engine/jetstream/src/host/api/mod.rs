@@ -33,6 +33,32 @@ impl Host {
     pub(in crate::host) fn api(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
         self.touch(now);
         let request: Asked = Arc::from(request);
+        if self.tasks.deferred > 0 || self.is_to_come(&request) {
+            self.tasks.deferred += 1;
+            return self.when_durable(
+                batch,
+                now,
+                Box::new(move |host, batch, now| {
+                    host.tasks.deferred = host.tasks.deferred.saturating_sub(1);
+                    host.serve(batch, request, now);
+                }),
+            );
+        }
+        self.serve(batch, request, now);
+    }
+
+    /// Whether a request has to wait for messages that nobody may see yet: a new consumer is told how many messages there are for it, and whoever
+    /// published them before, without asking for acknowledgements, counts on them. What comes after such a request waits behind it.
+    fn is_to_come(&mut self, request: &ApiRequest) -> bool {
+        let call = ApiCall::parse(&request.subject);
+        if !matches!(call, Some(ApiCall::ConsumerCreate { .. } | ApiCall::ConsumerDurableCreate { .. })) {
+            return false;
+        }
+        self.see();
+        self.visible < self.store.appended()
+    }
+
+    fn serve(&mut self, batch: &mut Batch, request: Asked, now: Now) {
         let subject = request.subject.clone();
         let Some(call) = ApiCall::parse(&subject) else { return };
         match call {
