@@ -198,8 +198,7 @@ impl World {
         for (id, publish) in model.publishes.iter().enumerate() {
             let place = publish.seq.filter(|seq| found.contains_key(seq));
             if let Some(seq) = place {
-                // What limits had taken away before may be back, without what had displaced it.
-                if publish.fate == Fate::Gone && !model.may_have_gone(id, self.now) {
+                if publish.fate == Fate::Gone {
                     return wrong(format!("{}: {seq}, publish {id}, was removed and is there", model.name));
                 }
                 continue;
@@ -339,9 +338,7 @@ impl World {
             return None;
         }
         let open = |(seq, id): &(&u64, &usize)| {
-            consumer.matches(model.publishes[**id].subject)
-                && !consumer.acked.contains(seq)
-                && !model.may_have_gone(**id, self.now)
+            consumer.matches(model.publishes[**id].subject) && !consumer.acked.contains(seq)
         };
         found.range(..=floor).find(open).map(|(seq, _)| *seq)
     }
@@ -387,12 +384,7 @@ impl World {
         let consumer = &mut self.consumers[at];
         let model = &self.streams[stream];
         for (seq, id) in &found {
-            // What a limit took away may be back after a crash that took what came after it.
-            let displaced = model.may_have_gone(*id, self.now);
-            if consumer.matches(model.publishes[*id].subject)
-                && !consumer.delivered.contains_key(seq)
-                && !displaced
-            {
+            if consumer.matches(model.publishes[*id].subject) && !consumer.delivered.contains_key(seq) {
                 return wrong(format!("{name} {}: {seq}, publish {id}, was never delivered", consumer.name));
             }
         }

@@ -173,10 +173,9 @@ impl World {
         }
         let id = model.find(&event.subject, &event.payload)?;
         model.learn(seq, id, "a delivery")?;
-        let back = model.may_have_gone(id, self.now);
         let publish = &model.publishes[id];
         let wrong = |text: &str| Err(Trouble::Wrong(format!("{who}: {seq}, publish {id}, {text}")));
-        if publish.fate == Fate::Gone && !back {
+        if publish.fate == Fate::Gone {
             return wrong("was delivered after its removal was confirmed");
         }
         if !consumer.matches(publish.subject) {

@@ -5,8 +5,10 @@
 //!  uv subjects │ each: uv length, subject, uv messages, uv first block, uv last block
 //!  uv blocks   │ each: uv index, uv bytes, uv first seq, sv first ns − base, uv last seq, sv last ns − base,
 //!                      uv deleted, uv with TTL, uv with schedule, [sequence set]
-//!  uv last block │ last 8 bytes of that block, zeros when it is empty │ named hash of all before, as on disk
+//!  uv last block │ last 8 bytes of that block, zeros when it is empty │ [u8 109 │ uv × 3: limits] │ named hash of all before, as on disk
 //! ```
+//!
+//! The limits (messages, bytes, messages of a subject; 0 for none) are ours: those that removed since. Other servers pass over them and write none.
 //!
 //! In encrypted stores everything before the hash is sealed. The base of times is the first time of the stream. Version 4 is written;
 //! versions before 4 leave out the last block of a subject with one message, before 3 the schedules, before 2 the TTLs.
@@ -23,9 +25,12 @@ use midge_subject::name::is_valid_subject_strict;
 use super::encrypt::OpenError;
 use super::keys::AssetKey;
 use super::record::CHECKSUM_LEN;
+use crate::recover::Limits;
 
 const MAGIC: u8 = 11;
 const VERSION: u8 = 4;
+/// What limits begin with.
+const LIMITS: u8 = b'm';
 /// The shortest file, in bytes.
 pub const MIN_LEN: usize = 32;
 
@@ -101,6 +106,8 @@ pub struct Index {
     pub last_block: u32,
     /// The last bytes of its plaintext. When they differ, the block was written to after the index.
     pub last_checksum: [u8; CHECKSUM_LEN],
+    /// The limits that removed from then on, while this index stood. None from other servers, which tell nothing of them.
+    pub limits: Option<Limits>,
 }
 
 /// Why the index is not used, and the blocks are read instead.
@@ -206,10 +213,11 @@ pub fn decode(
     }
     let last_block = block_number(&mut cursor)?;
     let last_checksum = cursor.array()?;
+    let limits = decode_limits(&mut cursor)?;
     if !cursor.is_empty() {
         return Err(IndexError::Sums { what: "length" });
     }
-    let index = Index { totals, blocks, last_block, last_checksum };
+    let index = Index { totals, blocks, last_block, last_checksum, limits };
     check_sums(&index)?;
     Ok(index)
 }
@@ -217,6 +225,17 @@ pub fn decode(
 fn block_number(cursor: &mut Cursor<'_>) -> Result<u32, IndexError> {
     let number = cursor.uv()?;
     u32::try_from(number).map_err(|_| IndexError::Block { at: cursor.position() })
+}
+
+fn decode_limits(cursor: &mut Cursor<'_>) -> Result<Option<Limits>, IndexError> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    if cursor.u8()? != LIMITS {
+        return Err(IndexError::Sums { what: "length" });
+    }
+    let (max_msgs, max_bytes, max_msgs_per_subject) = (cursor.uv()?, cursor.uv()?, cursor.uv()?);
+    Ok(Some(Limits { max_msgs, max_bytes, max_msgs_per_subject }))
 }
 
 fn decode_subject<'a>(cursor: &mut Cursor<'a>, version: u8) -> Result<SubjectEntry<'a>, IndexError> {
@@ -322,6 +341,12 @@ pub fn encode<'a>(
     }
     put_uv(&mut out, u64::from(index.last_block));
     out.extend_from_slice(&index.last_checksum);
+    if let Some(limits) = &index.limits {
+        out.push(LIMITS);
+        [limits.max_msgs, limits.max_bytes, limits.max_msgs_per_subject]
+            .into_iter()
+            .for_each(|value| put_uv(&mut out, value));
+    }
     if let Some((key, entropy)) = key {
         out = key.seal(&out, entropy);
     }

@@ -28,7 +28,7 @@ fn index() -> Index {
     };
     let totals =
         Totals { messages: 8, bytes: 700, first_seq: 10, first_ns: 1000, last_seq: 22, last_ns: 3000 };
-    Index { totals, blocks: vec![first, second], last_block: 5, last_checksum: *b"checksum" }
+    Index { totals, blocks: vec![first, second], last_block: 5, last_checksum: *b"checksum", limits: None }
 }
 
 const SUBJECTS: [SubjectEntry<'static>; 2] = [
@@ -53,6 +53,18 @@ fn rehash(file: &mut Vec<u8>) {
     file.truncate(file.len() - 8);
     let hash = NamedHash::new(b"S").sum(&[file]);
     file.extend_from_slice(&hash);
+}
+
+#[test]
+fn limits_are_told_or_not() {
+    let limits = Limits { max_msgs: 300, max_bytes: 0, max_msgs_per_subject: 1 };
+    let index = Index { limits: Some(limits), ..index() };
+    let mut file = encoded(&index);
+    assert_eq!(decoded(&file, None).unwrap().0, index);
+    let at = file.len() - 8 - 5;
+    file[at] = b'n';
+    rehash(&mut file);
+    assert_eq!(decoded(&file, None).unwrap_err(), IndexError::Sums { what: "length" });
 }
 
 #[test]

@@ -47,6 +47,18 @@ impl Store {
         }
     }
 
+    /// Something is about to be removed that will not come back, while limits may have removed other things without a trace: an index says what,
+    /// unless there is one under these limits, from which on they can be derived again. Called before the removal, so that it never stands alone.
+    pub(super) fn vouch(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        if disk.vouched || self.config.removing_limits() == Limits::default() || !self.is_indexable() {
+            return;
+        }
+        self.seal();
+        self.want_index();
+        self.index_if_urgent();
+    }
+
     /// The next submission takes an index along.
     pub(super) fn want_index(&mut self) {
         if let Some(disk) = &mut self.disk {
@@ -56,10 +68,14 @@ impl Store {
 
     /// Writes an index when [`Store::history_changed`].
     pub(super) fn index_if_urgent(&mut self) {
-        let urgent = self.disk.as_ref().is_some_and(|disk| disk.urgent && disk.flight.failure().is_none());
-        if urgent && self.is_indexable() && !self.closed {
+        if self.is_index_urgent() {
             let _ = self.write_index(Promise::Cached);
         }
+    }
+
+    fn is_index_urgent(&self) -> bool {
+        let urgent = self.disk.as_ref().is_some_and(|disk| disk.urgent && disk.flight.failure().is_none());
+        urgent && self.is_indexable() && !self.closed
     }
 
     /// Removes and replaces what an older index would have missed.
@@ -92,13 +108,32 @@ impl Store {
 
     /// Submits the index, with what belongs to it. O(subjects + deleted).
     fn write_index(&mut self, promise: Promise) -> Step<()> {
+        let files = ready!(self.index_files());
+        if !files.is_empty() {
+            self.submit_index(files, promise);
+        }
+        Step::Ready(())
+    }
+
+    /// Submits files, the index among them.
+    fn submit_index(&mut self, files: Vec<(Name, Bytes)>, promise: Promise) {
+        self.submit(Op::Replace { files, promise });
+        if let Some(disk) = &mut self.disk {
+            (disk.dirty, disk.index_written, disk.indexed, disk.urgent) = (false, self.now, true, false);
+            disk.vouched = true;
+        }
+        self.finish_removals();
+    }
+
+    /// The index, with what belongs to it; nothing when none can be written.
+    fn index_files(&mut self) -> Step<Vec<(Name, Bytes)>> {
         let first_ns = ready!(self.first_ts_ns());
         self.seal();
         // Nothing was stored since the store was new.
         if self.blocks.back().is_none_or(|last| last.raw_len == 0 && self.state.last_seq == 0) {
-            return Step::Ready(());
+            return Step::Ready(Vec::new());
         }
-        let Some(index) = self.index(first_ns) else { return Step::Ready(()) };
+        let Some(index) = self.index(first_ns) else { return Step::Ready(Vec::new()) };
         let mut entries = Vec::with_capacity(self.subjects.len());
         self.matching_subjects(&Filter::all(), |subject, state| {
             entries.push((Box::<[u8]>::from(subject), state.total(), state.first_block, state.last_block));
@@ -111,14 +146,14 @@ impl Store {
             first_block: *first_block,
             last_block: *last_block,
         });
-        let Some(disk) = &mut self.disk else { return Step::Ready(()) };
+        let Some(disk) = &mut self.disk else { return Step::Ready(Vec::new()) };
         let key = disk.key.clone();
         let sealing = match (&key, &mut disk.encryption) {
             (Some(key), Some(encryption)) => Some((&**key, &mut *encryption.entropy as &mut dyn Entropy)),
             _ => None,
         };
         let Ok(bytes) = index_db::encode(&index, count, subjects, &stream, sealing) else {
-            return Step::Ready(());
+            return Step::Ready(Vec::new());
         };
         let path = |name: &str| Name::Path(format!("{}/{name}", names::MESSAGES).into());
         let mut files = vec![(path(names::INDEX), bytes.into())];
@@ -127,26 +162,24 @@ impl Store {
             self.wheel.encode(self.state.last_seq + 1, &mut wheel);
             files.push((path(names::WHEEL), wheel.into()));
         }
-        self.submit(Op::Replace { files, promise });
-        if let Some(disk) = &mut self.disk {
-            (disk.dirty, disk.index_written, disk.indexed, disk.urgent) = (false, self.now, true, false);
-        }
-        self.finish_removals();
-        Step::Ready(())
+        Step::Ready(files)
     }
 
     /// Much is about to go of which an index would say that it was lost.
     pub(super) fn drop_index(&mut self) {
         if self.disk.as_mut().is_some_and(|disk| std::mem::take(&mut disk.indexed)) {
+            if let Some(disk) = &mut self.disk {
+                disk.vouched = false;
+            }
             let path = format!("{}/{}", names::MESSAGES, names::INDEX);
             self.submit(Op::Remove { files: vec![Name::Path(path.into())], promise: Promise::Cached });
             self.finish_removals();
         }
     }
 
-    /// The front is about to go. Where limits remove, an index that knows what they removed is worth more than one that calls nothing lost.
+    /// The front is about to go. Where limits removed something, an index that knows what is worth more than one that calls nothing lost.
     pub(super) fn outdate_index(&mut self) {
-        if self.config.removing_limits() == Limits::default() {
+        if self.disk.as_ref().is_some_and(|disk| !disk.limited) {
             self.drop_index();
         }
     }
@@ -157,9 +190,17 @@ impl Store {
         self.submit(Op::Delta { consumer: consumer.clone(), bytes, promise });
     }
 
-    /// Replaces files of the stream beside its messages: metadata, states of consumers. All or none of them.
-    pub fn replace_files(&mut self, files: Vec<(Name, Bytes)>, promise: Promise) {
+    /// Replaces files of the stream beside its messages: metadata, states of consumers. All or none of them, and with them an index that is wanted, as
+    /// after a change of the limits.
+    pub fn replace_files(&mut self, mut files: Vec<(Name, Bytes)>, promise: Promise) {
         self.seal();
+        if self.is_index_urgent()
+            && let Step::Ready(index) = self.index_files()
+            && !index.is_empty()
+        {
+            files.extend(index);
+            return self.submit_index(files, promise);
+        }
         self.submit(Op::Replace { files, promise });
     }
 
@@ -198,6 +239,7 @@ impl Store {
             last_seq: self.state.last_seq,
             last_ns: self.state.last_ts_ns,
         };
-        fits.then_some(Index { totals, blocks, last_block: last.index, last_checksum: last.checksum })
+        let limits = Some(self.config.removing_limits());
+        fits.then_some(Index { totals, blocks, last_block: last.index, last_checksum: last.checksum, limits })
     }
 }

@@ -90,6 +90,11 @@ impl Config {
         }
     }
 
+    /// Whether anything removes messages without leaving a record.
+    pub(crate) fn removes(&self) -> bool {
+        self.max_age_ns > 0 || self.removing_limits() != recover::Limits::default()
+    }
+
     /// The limits that remove messages by themselves.
     pub fn removing_limits(&self) -> recover::Limits {
         let old = self.discard == Discard::Old;

@@ -346,8 +346,14 @@ impl Store {
         self.config.medium = before.medium;
         self.config.name = before.name.clone();
         self.debts.aged = 0;
-        if before.removing_limits() != self.config.removing_limits() {
+        if before.removing_limits() != self.config.removing_limits()
+            || before.max_age_ns != self.config.max_age_ns
+        {
             // What the limits removed so far cannot be derived by the new ones.
+            if let Some(disk) = &mut self.disk {
+                disk.vouched = false;
+                disk.limited |= self.config.removes();
+            }
             self.want_index();
         }
         let lower = self.config.max_msgs_per_subject;

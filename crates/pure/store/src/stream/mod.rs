@@ -174,6 +174,10 @@ struct Disk {
     dirty: bool,
     /// There may be an index.
     indexed: bool,
+    /// There is one, and since it was written the present limits removed.
+    vouched: bool,
+    /// Limits may have removed what no record tells of: those of now, or earlier ones.
+    limited: bool,
     /// Records are gone by which a rebuild could tell what limits removed: the next submission takes an index along.
     urgent: bool,
     /// Files of blocks without messages, to be removed with the next index: an older one would call them lost.
@@ -195,6 +199,8 @@ impl Disk {
             works: flight::Works::default(),
             dirty: false,
             indexed: true,
+            vouched: false,
+            limited: false,
             urgent: false,
             dead: Vec::new(),
             staged: Vec::new(),
@@ -264,7 +270,8 @@ impl Store {
         key: Option<Arc<AssetKey>>,
         filler: Box<dyn Entropy>,
     ) -> Store {
-        let disk = Disk::new(lane, encryption, key, 0);
+        let mut disk = Disk::new(lane, encryption, key, 0);
+        disk.limited = config.removes();
         Store::assemble(Config { medium: Medium::File, ..config }, Some(Box::new(disk)), filler)
     }
 

@@ -67,6 +67,7 @@ impl Store {
 
     /// Has the disk know that a message is deleted.
     pub(super) fn record_removal(&mut self, at: usize, seq: u64, ts_ns: i64) {
+        self.vouch();
         let block = &self.blocks[at];
         // A block that goes as a whole takes its messages along.
         let lingers = at > 0 && (block.tombstones || self.disk.as_ref().is_some_and(|disk| disk.indexed));

@@ -28,7 +28,7 @@ pub fn opening(config: &Config, encryption: Option<StoreKeys>) -> Opening {
     Opening {
         config: config.clone(),
         folder: FOLDER.into(),
-        history: History::Constant,
+        history: History::Unknown,
         encryption,
         now: Now { mono: Mono(1), wall: Wall(1) },
         headers: None,
@@ -97,6 +97,12 @@ fn act(rig: &mut Rig, draw: &mut Seeded, removes: bool) {
 }
 
 fn run(config: &Config, seed: u64, removes: bool) {
+    run_changing(&[config], seed, removes);
+}
+
+/// The configurations follow each other after the index.
+fn run_changing(configs: &[&Config], seed: u64, removes: bool) {
+    let config = configs[0];
     let mut draw = Seeded::new(seed);
     let mut rig = Rig::files(config.clone(), seed);
     let (before, after) = (draw.below(200), draw.below(200));
@@ -110,6 +116,14 @@ fn run(config: &Config, seed: u64, removes: bool) {
     for _ in 0..after {
         act(&mut rig, &mut draw, removes);
     }
+    for config in &configs[1..] {
+        rig.store.configure((*config).clone());
+        rig.settle(Mono(1));
+        for _ in 0..draw.below(100) {
+            act(&mut rig, &mut draw, removes);
+        }
+    }
+    let config = configs[configs.len() - 1];
     rig.settle(Mono(1));
     let (state, known) = (*rig.store.state(), live_of(&mut rig));
     let limited = config.removing_limits() != Default::default();
@@ -119,12 +133,16 @@ fn run(config: &Config, seed: u64, removes: bool) {
         if !with_index && files.remove(&index).is_err() {
             continue;
         }
-        let opened = opening(config, None).run(&files).unwrap();
+        let mut opening = opening(config, None);
+        if !with_index && configs.len() == 1 {
+            opening.history = History::Constant;
+        }
+        let opened = opening.run(&files).unwrap();
         let what = format!("{config:?} seed {seed} {:?}", opened.recovery);
         assert!(opened.recovery.damage.is_empty() && opened.recovery.lost.is_empty(), "{what}");
         let found = live(&opened);
-        if limited && removes {
-            // What a removed message had displaced may be there again.
+        if !with_index && (limited && removes || configs.len() > 1) {
+            // Without an index nothing says what a removed message, or another limit, had displaced: it may be there again.
             let gone: Vec<&u64> = known.difference(&found).collect();
             assert!(gone.is_empty(), "{gone:?} {} {with_index} {what}", config.max_msgs_per_subject);
             assert_eq!(opened.state().last_seq, state.last_seq, "{what}");
@@ -165,6 +183,65 @@ fn limits_are_replayed_as_they_were_applied() {
             run(&Config { max_bytes: 6_000, max_msgs_per_subject: 9, ..small() }, seed, removes);
         }
     }
+}
+
+#[test]
+fn limits_that_change_are_known_from_an_index() {
+    let configs = [
+        small(),
+        Config { max_msgs_per_subject: 1, ..small() },
+        Config { max_msgs_per_subject: 4, ..small() },
+        Config { max_msgs: 30, ..small() },
+        Config { max_msgs: 60, max_msgs_per_subject: 2, ..small() },
+    ];
+    for seed in 0..60 {
+        let mut draw = Seeded::new(seed ^ 77);
+        let chosen: Vec<&Config> =
+            (0..2 + draw.below(3)).map(|_| &configs[draw.below(configs.len() as u64) as usize]).collect();
+        run_changing(&chosen, seed, true);
+    }
+}
+
+/// Nothing is lost by it that was there, whoever changed the limits: an index under other limits vouches for nothing.
+#[test]
+fn an_index_under_other_limits_keeps_what_they_kept() {
+    let wide = Config { max_msgs_per_subject: 5, ..small() };
+    let mut rig = Rig::files(wide.clone(), 3);
+    let store = |rig: &mut Rig, payload: &[u8]| {
+        let message = NewMessage { subject: b"s", payload, ..Default::default() };
+        rig.store.append(Now { mono: Mono(1), wall: Wall(1) }, &message).unwrap();
+    };
+    store(&mut rig, b"1");
+    rig.settle(Mono(1));
+    assert_eq!(rig.store.stop(), Step::Ready(()));
+    store(&mut rig, b"2");
+    store(&mut rig, b"3");
+    assert_eq!(rig.store.remove(3, false), Step::Ready(true));
+    assert_eq!(rig.store.remove(2, false), Step::Ready(true));
+    rig.settle(Mono(1));
+    // By the narrow limit the third message would have displaced the first.
+    let narrow = Config { max_msgs_per_subject: 1, ..small() };
+    let opened = opening(&narrow, None).run(&copy(&rig.files)).unwrap();
+    assert!(matches!(opened.recovery.how, How::Replayed { .. }) && !opened.recovery.vouched);
+    assert_eq!(live(&opened), BTreeSet::from([1]));
+    let opened = opening(&wide, None).run(&copy(&rig.files)).unwrap();
+    assert!(opened.recovery.vouched);
+    assert_eq!(live(&opened), BTreeSet::from([1]));
+}
+
+/// The first removal of a new store finds no index: what limits removed before it is kept by one that comes along.
+#[test]
+fn what_a_limit_displaced_stays_away_when_its_successor_is_deleted() {
+    let config = Config { max_msgs_per_subject: 1, ..small() };
+    let mut rig = Rig::files(config.clone(), 5);
+    for payload in [b"old", b"new"] {
+        let message = NewMessage { subject: b"key", payload, ..Default::default() };
+        rig.store.append(Now { mono: Mono(1), wall: Wall(1) }, &message).unwrap();
+    }
+    assert_eq!(rig.store.remove(2, false), Step::Ready(true));
+    rig.settle(Mono(1));
+    let opened = opening(&config, None).run(&copy(&rig.files)).unwrap();
+    assert_eq!(live(&opened), BTreeSet::new());
 }
 
 #[test]

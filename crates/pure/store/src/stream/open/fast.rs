@@ -15,6 +15,7 @@ use crate::format::names;
 use crate::format::record::{CHECKSUM_LEN, Kind, MAX_SEQ, RecordKey, peek_len};
 use crate::format::scan::Walk;
 use crate::port::{DiskError, Files};
+use crate::recover::History;
 use crate::stream::cache::Cache;
 use crate::stream::{Block, State, SubjectState};
 
@@ -137,6 +138,11 @@ impl Context<'_> {
         Ok(true)
     }
 
+    /// Whether the index is followed by nothing that other limits than the present ones removed.
+    pub(super) fn vouched(&self, index: &Index) -> bool {
+        index.limits == Some(self.config.removing_limits())
+    }
+
     fn accept(
         &mut self,
         index: &Index,
@@ -185,6 +191,7 @@ impl Context<'_> {
             return Ok(Err(cause));
         }
         self.recovery.foreign.extend(old);
+        self.recovery.vouched = self.vouched(index);
         image.find_first(self.config);
         if let Some(first) = image.blocks.iter_mut().find(|block| block.messages > 0)
             && first.first_seq == totals.first_seq
@@ -251,10 +258,11 @@ impl Context<'_> {
             return Ok(Err(format!("block {number} cannot be decompressed")));
         }
         let records = bytes::Bytes::from(plain.records.into_owned());
+        let constant = self.history == History::Constant || self.vouched(index);
         let Some(mark) = mark(&records, &key, &index.last_checksum, empty) else {
             return Ok(Err("the last record of the index is not in its block".into()));
         };
-        let mut replay = Replay::new(self, image);
+        let mut replay = Replay::new(self, image, constant);
         let mut end = match replay.block(&records, &key, mark, newer.is_empty())? {
             Ok(end) => End { good_end: end as u64, sealed: compressed },
             Err(cause) => return Ok(Err(cause)),

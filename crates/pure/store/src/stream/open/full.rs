@@ -13,7 +13,7 @@ use crate::format::legacy_index::{self, LegacyIndex};
 use crate::format::names;
 use crate::format::record::{EMPTY_LEN, Kind};
 use crate::format::scan::{Cause, Walk};
-use crate::recover::{BlockState, Floor, Input, Known, Rebuild, Rebuilt};
+use crate::recover::{BlockState, Floor, History, Input, Known, Rebuild, Rebuilt};
 use crate::stream::cache::Cache;
 use crate::stream::{Block, State, SubjectState};
 
@@ -57,7 +57,10 @@ impl Context<'_> {
         let numbers = self.blocks.numbers();
         let index = index.as_deref();
         let mut gathered = Gathered::new(self.config, self.rules);
-        let mut rebuild = Rebuild::new(self.config.removing_limits(), self.history);
+        // What an index knows to be deleted is never live, so that limits have to be derived only since then.
+        let vouched = index.is_some_and(|index| self.vouched(index));
+        let history = if vouched { History::Constant } else { self.history };
+        let mut rebuild = Rebuild::new(self.config.removing_limits(), history);
         let nothing = SeqSet::new();
         let (mut buffer, mut found) = (Vec::new(), Vec::with_capacity(numbers.len()));
         for &number in &numbers {

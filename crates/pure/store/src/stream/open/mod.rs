@@ -240,6 +240,8 @@ impl Opened {
             disk.flight = super::flight::Flight::begin(image.state.last_seq);
             disk.index_written = now;
             disk.dirty = !matches!(recovery.how, How::Index | How::New);
+            disk.vouched = recovery.vouched;
+            disk.limited |= recovery.how != How::New;
         }
         store.lost.seqs = recovery
             .lost

@@ -10,7 +10,7 @@ use super::blocks::End;
 use super::{Context, Image, OpenError};
 use crate::format::record::{Kind, Record, RecordKey, decode};
 use crate::format::scan::{Item, Order, Place, Scan, Walk};
-use crate::recover::{History, Limits};
+use crate::recover::Limits;
 use crate::stream::append::extend;
 use crate::stream::message::{Ttl, ttl};
 use crate::stream::offsets::Offsets;
@@ -82,8 +82,9 @@ macro_rules! add_up {
 }
 
 impl<'c, 'a, 'i> Replay<'c, 'a, 'i> {
-    pub(super) fn new(context: &'c mut Context<'a>, image: &'i mut Image) -> Self {
-        let (limits, constant) = (context.config.removing_limits(), context.history == History::Constant);
+    /// `constant`: the limits were the present ones since the index.
+    pub(super) fn new(context: &'c mut Context<'a>, image: &'i mut Image, constant: bool) -> Self {
+        let limits = context.config.removing_limits();
         let budget = image.blocks.len() + 1;
         let present = (0, Bytes::new());
         Replay {

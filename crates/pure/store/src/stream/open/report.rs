@@ -53,6 +53,8 @@ pub struct Kept {
 pub struct Recovery {
     /// Where its state came from.
     pub how: How,
+    /// It came from an index since which only the present limits removed messages.
+    pub vouched: bool,
     /// What cannot be read, by block and position.
     pub damage: Vec<BlockDamage>,
     /// Blocks that stay as they are and are left out, with the cause.
