@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use midge_store::journal::{self, Committer, Records, Report};
+use midge_store::journal::{self, Committer, Deltas, Records, Report};
 use midge_store::port::{DiskError, Fault, Files, Lane, StoreDisk, Submission};
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
@@ -223,6 +223,14 @@ impl Disk {
         answer.recv().unwrap_or_else(|_| Err(closed("register", folder)))
     }
 
+    /// The deltas of the consumers of the store in this folder that no file holds. Blocks, and is not to be called by an owner on a thread of the disk.
+    pub fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError> {
+        let (reply, answer) = sync_channel(1);
+        let request = Request::Deltas(folder.into(), reply);
+        self.0.inbox.request(request).map_err(|_| closed("deltas", folder))?;
+        answer.recv().unwrap_or_else(|_| Err(closed("deltas", folder)))
+    }
+
     /// Ends a lane, also one whose store was deleted: what was submitted is completed, everything put into its own files on stable storage, and
     /// [`Completions::released`] called. Does not wait.
     pub fn unregister(&self, lane: Lane) {
@@ -283,6 +291,10 @@ impl StoreDisk for Disk {
 
     fn submit(&self, batch: &mut Vec<Submission>) -> Submitted {
         Disk::submit(self, batch)
+    }
+
+    fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError> {
+        Disk::deltas(self, folder)
     }
 
     fn files(&self) -> Arc<dyn Files> {

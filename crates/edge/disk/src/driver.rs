@@ -274,6 +274,9 @@ impl Driver {
                 // Who asked may have gone; then the lane is of no use, and ends with the disk.
                 let _ = reply.try_send(result);
             }
+            Request::Deltas(folder, reply) => {
+                let _ = reply.try_send(self.committer.deltas(&folder));
+            }
             Request::Unregister(lane) => {
                 self.inbox.remove(lane);
                 if self.lanes.contains_key(&lane.0) && self.leaving.insert(lane.0) {

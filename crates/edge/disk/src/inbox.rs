@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use midge_stdx::hash::Map;
-use midge_store::journal::Finished;
+use midge_store::journal::{Deltas, Finished};
 pub use midge_store::port::Submitted;
 use midge_store::port::{DiskError, Lane, Op, Promise, Submission};
 use parking_lot::{Condvar, Mutex};
@@ -30,6 +30,7 @@ pub(crate) enum Request {
         sink: Arc<dyn Completions>,
         reply: SyncSender<Result<Lane, DiskError>>,
     },
+    Deltas(Arc<str>, SyncSender<Result<Vec<Deltas>, DiskError>>),
     Unregister(Lane),
     /// Free space was found after it had run out.
     Space,

@@ -273,8 +273,13 @@ pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc
     js.jobs.clone().run(Box::new(move |now| {
         let Some(disk) = js.disk() else { return };
         let inbox = handle.inbox.clone();
-        // What the journal holds of consumers is in files, or still in the journal and read from there by the next start.
-        let opened = open_stream(&js, &account, &handle.name, &inbox, &*disk, &mut |_, _| Vec::new(), now);
+        let folder = format!("{}/streams/{}", account.name(), handle.name);
+        // What consumers confirmed may be in the journal alone.
+        let opened = disk.deltas(&folder).map_err(Trouble::from).and_then(|deltas| {
+            let mut left: BTreeMap<_, _> = deltas.into_iter().map(|d| (d.consumer, d.changes)).collect();
+            let mut take = |_: &str, consumer: &str| left.remove(consumer).unwrap_or_default();
+            open_stream(&js, &account, &handle.name, &inbox, &*disk, &mut take, now)
+        });
         let order = match opened {
             Ok(opened) => Order::Reopened(Box::new(opened)),
             Err(trouble) => {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::journal::Deltas;
+
 /// One opened store, as the disk knows it. Given out when the store is registered with its folder; never reused while the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lane(pub u32);
@@ -277,6 +279,10 @@ pub trait StoreDisk: Send + Sync {
 
     /// Queues operations; does not wait. What is not taken stays in the batch, in order, and the answer says why.
     fn submit(&self, batch: &mut Vec<Submission>) -> Submitted;
+
+    /// The deltas of the consumers of the store in this folder that no file holds, for a store that is opened anew after its lane has ended. Blocks, and reads the
+    /// whole journal.
+    fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError>;
 
     /// The files themselves, in blocking calls, for opening stores.
     fn files(&self) -> Arc<dyn Files>;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use midge_store::journal::{self, Committer, Job};
+use midge_store::journal::{self, Committer, Deltas, Job};
 use midge_store::port::{
     Completion, Completions, DiskError, Fault, Files, Lane, Op, Outcome, Promise, StoreDisk, Submission,
     Submitted, Ticket,
@@ -409,6 +409,10 @@ impl StoreDisk for SimDisk {
         }
         *batch = left;
         result
+    }
+
+    fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError> {
+        self.lock().committer.deltas(folder)
     }
 
     fn files(&self) -> Arc<dyn Files> {

@@ -52,6 +52,34 @@ fn a_sync_that_fails_fails_what_waited_for_it_and_only_that() {
     disk.close().unwrap();
 }
 
+/// A store that failed is opened anew while the journal goes on: what was promised of its consumers, and no file holds, is told.
+#[test]
+fn a_store_that_failed_finds_the_deltas_of_its_consumers() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    let (other, other_lane) = Owner::new(&disk, "T");
+    let delta = |bytes: &'static [u8]| Op::Delta {
+        consumer: "C".into(),
+        bytes: Bytes::from_static(bytes),
+        promise: Promise::Durable,
+    };
+    let state = vec![(Name::Path("obs/C/o.dat".into()), Bytes::from_static(b"state"))];
+    done(owner.run(&disk, lane, delta(b"in the state")));
+    done(owner.run(&disk, lane, Op::Replace { files: state, promise: Promise::Durable }));
+    done(owner.run(&disk, lane, delta(b"one")));
+    done(other.run(&disk, other_lane, delta(b"of another")));
+    done(owner.run(&disk, lane, delta(b"two")));
+    files.rule(once("sync", ".midge/journal/", Fault::Device));
+    failed(owner.run(&disk, lane, delta(b"three")));
+    done(other.run(&disk, other_lane, delta(b"more")));
+    let told = disk.deltas("S").unwrap();
+    assert_eq!((told.len(), &*told[0].consumer), (1, "C"));
+    let changes: Vec<&[u8]> = told[0].changes.iter().map(|(_, bytes)| &bytes[..]).collect();
+    assert_eq!(changes, [&b"one"[..], b"two"]);
+    assert!(disk.deltas("U").unwrap().is_empty());
+}
+
 #[test]
 fn a_torn_frame_is_refused_and_the_next_segment_serves() {
     let place = Place::new();

@@ -25,7 +25,7 @@ impl Host {
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
         self.follow.restore(sources);
-        (self.visible, self.told) = (self.store.durable(), self.store.durable());
+        self.see_anew();
         let mut heal = Heal::default();
         let mut consumers = Some(consumers);
         self.begin(
@@ -54,7 +54,7 @@ impl Host {
 
     /// Finds out what the stream knew of ids, then of consumers.
     fn recall(&mut self, batch: &mut Batch, consumers: Vec<OpenedConsumer>, now: Now) {
-        (self.visible, self.told) = (self.store.durable(), self.store.durable());
+        self.see_anew();
         let mut rebuild = Rebuild::new(self.stream.dedupe(), now.wall.0);
         let mut rebuilt = false;
         let mut left = VecDeque::from(consumers);
@@ -97,6 +97,13 @@ impl Host {
                 Step::Ready(())
             }),
         );
+    }
+
+    /// Everything that is durable may be seen; consumers that are there already are told of what they were not.
+    fn see_anew(&mut self) {
+        let durable = self.store.durable();
+        (self.visible, self.told) =
+            (durable, if self.consumers.len() == 0 { durable } else { self.told.min(durable) });
     }
 
     fn begin_again(&mut self, batch: &mut Batch, now: Now) {

@@ -436,7 +436,11 @@ impl Host {
     /// The store is whole again, and the consumers with it.
     fn adopt(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
         for id in self.consumers.ids() {
-            self.consumers.remove(id, &self.account);
+            // Those in memory have lost nothing.
+            let config = self.consumers.get(id).map(|consumer| consumer.config());
+            if config.is_some_and(|config| !config.mem_storage && !config.direct) {
+                self.consumers.remove(id, &self.account);
+            }
         }
         self.install(batch, opened, now);
         self.lane_ended = false;

@@ -8,7 +8,7 @@ use super::checkpoint::{Held, Job, Pending, Waiting};
 use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
 use super::record::Fingerprint;
 use super::replay::{Records, replay_at};
-use super::report::Report;
+use super::report::{Deltas, Report};
 use super::segments::{Segments, no_lane};
 use super::{HOME, INDEX, JOURNAL, STAGED, TRASH, layout, limits, parent, record};
 use crate::port::{DiskError, Entry, Fault, Files, Handle, Lane, Mode, Name};
@@ -230,6 +230,11 @@ impl Committer {
         }
         self.round.clear();
         Ok(())
+    }
+
+    /// The deltas of the consumers of a store that no file holds: for a store that is opened anew while the journal is in use. Reads the whole journal.
+    pub fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError> {
+        super::replay::deltas(&*self.files, folder)
     }
 
     fn lane_of(&mut self, folder: &Arc<str>) -> usize {

@@ -1,5 +1,6 @@
 //! What a start does with the journal of the process before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::commit::put_file;
 use super::committer::Flaw;
 use super::image::{Image, LaneImage};
 use super::report::{Deltas, Foreign, Report};
-use super::scan::{Found, read_segments_as};
+use super::scan::{Found, read_segments, read_segments_as};
 use super::{QUARANTINE, STAGED, TRASH, parent};
 use crate::format::record::{MAX_LEN, RecordKey};
 use crate::port::{DiskError, Fault, Files};
@@ -94,6 +95,24 @@ pub(super) struct Replayed {
 /// and then begins a new one. May be run again after a crash at any step.
 pub fn replay(files: &dyn Files, records: &dyn Records) -> Result<Report, DiskError> {
     Ok(replay_at(files, records, None)?.report)
+}
+
+/// The deltas of the consumers of one store that no file holds. Nothing is changed, and the journal may be in use, as long as nobody writes to it meanwhile.
+pub(super) fn deltas(files: &dyn Files, folder: &str) -> Result<Vec<Deltas>, DiskError> {
+    let found = read_segments(files)?;
+    let image = Image::build(&found.usable);
+    let lane = image.lanes.get_key_value(folder);
+    Ok(lane.map(|(folder, lane)| left(folder, lane)).unwrap_or_default())
+}
+
+fn left(folder: &Arc<str>, lane: &LaneImage<'_>) -> Vec<Deltas> {
+    let bytes = |(index, bytes): (&u64, &&[u8])| (*index, Bytes::copy_from_slice(bytes));
+    let of = |(consumer, changes): (&Arc<str>, &BTreeMap<u64, &[u8]>)| Deltas {
+        folder: folder.clone(),
+        consumer: consumer.clone(),
+        changes: changes.iter().map(bytes).collect(),
+    };
+    lane.deltas.iter().map(of).collect()
 }
 
 pub(super) fn replay_at(
@@ -182,10 +201,7 @@ fn replay_lane(
         apply::trashed(folder, trash, touched);
     }
     apply::apply(files, folder, lane, cautious, touched)?;
-    for (consumer, changes) in &lane.deltas {
-        let changes = changes.iter().map(|(index, bytes)| (*index, Bytes::copy_from_slice(bytes))).collect();
-        report.deltas.push(Deltas { folder: folder.clone(), consumer: consumer.clone(), changes });
-    }
+    report.deltas.extend(left(folder, lane));
     Ok(())
 }
 
