@@ -18,7 +18,7 @@ use midge_store::format::names;
 use midge_store::journal::Deltas;
 use midge_store::port::{DiskError, Fault, Files, Lane, Mode as OpenMode, StoreDisk};
 use midge_store::recover::History;
-use midge_store::stream::{How, OpenError, Opening, Scheduled, SourceProgress, Store, read_meta};
+use midge_store::stream::{How, OpenError, Opening, Scheduled, Store, read_meta};
 use midge_sync::atomic::Ordering;
 use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
@@ -37,7 +37,6 @@ pub(crate) struct OpenedStream {
     pub(crate) lane: Lane,
     pub(crate) key: Option<Arc<AssetKey>>,
     pub(crate) schedules: Vec<Scheduled>,
-    pub(crate) sources: Vec<SourceProgress>,
     pub(crate) consumers: Vec<OpenedConsumer>,
 }
 
@@ -349,11 +348,11 @@ fn open_stream(
     let mut opened = opening.run(files).map_err(|error| Trouble::Unreadable(open_text(&error)))?;
     tell(&opened.recovery, account.name(), name);
     let key = opened.key().cloned().map(Arc::new);
-    let (schedules, sources) = (std::mem::take(&mut opened.schedules), std::mem::take(&mut opened.sources));
+    let schedules = std::mem::take(&mut opened.schedules);
     let consumers = open_consumers(js, account, name, &folder, files, deltas);
     let lane = disk.register(&folder, inbox.clone())?;
     let store = opened.into_store(lane, Box::new(js.draw_entropy()), now.mono);
-    Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, sources, consumers })
+    Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, consumers })
 }
 
 /// Whether a folder holds no file, nor a folder that holds anything.

@@ -209,6 +209,37 @@ async fn an_encrypted_directory_opens_with_its_key_and_not_without() {
     server.shutdown().await;
 }
 
+/// What was taken from a source and consumed is not taken again after a restart, though no message is left that tells how far the source was read.
+#[tokio::test]
+async fn a_work_queue_is_not_fed_twice_by_its_source() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    user.api("STREAM.CREATE.O", r#"{"name":"O","subjects":["o"]}"#).await;
+    user.api("STREAM.CREATE.W", r#"{"name":"W","retention":"workqueue","sources":[{"name":"O"}]}"#).await;
+    let consumer = r#"{"stream_name":"W","config":{"durable_name":"D","ack_policy":"explicit"}}"#;
+    user.api("CONSUMER.CREATE.W.D", consumer).await;
+    let work = async |user: &mut User, payload: &str| {
+        user.ask("o", payload).await;
+        let message = user.ask("$JS.API.CONSUMER.MSG.NEXT.W.D", r#"{"batch":1,"expires":60000000000}"#).await;
+        assert!(message.ends_with(payload), "{message}");
+        let ack = message.split(' ').nth(3).expect("an acknowledgement subject").to_owned();
+        user.ask(&ack, "+ACK").await;
+    };
+    // The last block is given up when it holds nothing but 64 KiB of deleted records.
+    for number in 1..=6 {
+        work(&mut user, &format!("{number:030000}")).await;
+    }
+    server.shutdown().await;
+
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    work(&mut user, "after").await;
+    let info = user.api("STREAM.INFO.W", "").await;
+    assert!(info.contains(r#""messages":0,"#) && info.contains(r#""last_seq":7,"#), "{info}");
+    server.shutdown().await;
+}
+
 /// Who publishes without asking for acknowledgements, and asks the API next on the same connection, is told of every message: the answer waits
 /// until they may be seen.
 #[tokio::test]

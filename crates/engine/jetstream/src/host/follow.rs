@@ -1,6 +1,5 @@
 //! Mirrors and sources: other streams that feed this one, each through a consumer there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::info::SourceInfo;
 use midge_jsapi::stream_config::StreamSource;
 use midge_stdx::clock::{Mono, Now};
-use midge_store::stream::{SourceProgress, Step};
+use midge_store::stream::Step;
 
 use super::publish::Allowance;
 use super::{ConsumerDoor, ForConsumer, GetDoor, Host, Parts};
@@ -46,8 +45,6 @@ struct Slot {
 #[derive(Default)]
 pub(super) struct Follow {
     slots: Vec<Slot>,
-    /// How far each source was read, and which incarnation of it.
-    progress: BTreeMap<String, (u64, String)>,
     /// Where a mirror answers direct gets in place of its origin.
     mirror_doors: Vec<Arc<Subscription>>,
     /// Nothing is asked for before, as other streams of this server are still being opened.
@@ -59,14 +56,6 @@ impl Follow {
     pub(super) fn deadline(&self) -> Mono {
         let due = |slot: &Slot| slot.resume_at.min(slot.link.deadline());
         self.slots.iter().map(due).min().unwrap_or(Mono::NEVER).max(self.held_until)
-    }
-
-    /// How far sources were read, as their messages tell.
-    pub(super) fn restore(&mut self, found: Vec<SourceProgress>) {
-        for source in found {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            self.progress.insert(text(&source.index_name), (source.seq, text(&source.identity)));
-        }
     }
 }
 
@@ -80,7 +69,12 @@ impl Host {
         let index = index_name(source);
         let (taken, identity) = match role {
             Role::Mirror => (self.store.appended(), String::new()),
-            Role::Source => self.follow.progress.get(&index).cloned().unwrap_or_default(),
+            Role::Source => {
+                let known = self.store.source(index.as_bytes());
+                known.map_or_else(Default::default, |(seq, identity)| {
+                    (seq, String::from_utf8_lossy(identity).into_owned())
+                })
+            }
         };
         let shown = twice.then_some(index.as_str());
         Slot {
@@ -312,7 +306,7 @@ impl Host {
         let was_current = slot.link.lag() < CURRENT_LAG;
         slot.link.took(seq);
         if slot.role == Role::Source {
-            self.follow.progress.insert(slot.index.clone(), (seq, slot.link.identity().to_owned()));
+            self.store.sourced(slot.index.as_bytes(), seq, slot.link.identity().as_bytes());
         } else if was_current == self.follow.mirror_doors.is_empty() {
             self.open_mirror_doors();
         }
@@ -346,7 +340,7 @@ impl Host {
                 lag: slot.link.lag(),
                 seq: match slot.role {
                     Role::Mirror => 0,
-                    Role::Source => self.follow.progress.get(&slot.index).map_or(0, |(seq, _)| *seq),
+                    Role::Source => self.store.source(slot.index.as_bytes()).map_or(0, |(seq, _)| seq),
                 },
                 active_ns: slot.link.active_ns(now.mono),
                 error: slot.link.error().cloned(),

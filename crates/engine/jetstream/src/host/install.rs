@@ -18,13 +18,12 @@ use crate::recover::{OpenedConsumer, OpenedStream};
 impl Host {
     /// Takes over a store, heals what a crash has left in it, and lets messages in.
     pub(super) fn install(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
-        let OpenedStream { config, store, lane, key, schedules, sources, consumers, .. } = opened;
+        let OpenedStream { config, store, lane, key, schedules, consumers, .. } = opened;
         self.opening = true;
         self.config = config;
         (self.store, self.lane, self.key) = (store, Some(lane), key);
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
-        self.follow.restore(sources);
         self.see_anew();
         let mut heal = Heal::default();
         let mut consumers = Some(consumers);

@@ -8,7 +8,9 @@ use midge_jsapi::advisories::{Deed, ServerOutOfStorage, StreamAction};
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::stream_config::StreamConfig;
 use midge_stdx::clock::{Mono, Now};
-use midge_store::port::{Fault, Promise};
+use midge_store::format::names;
+use midge_store::format::side::{self, Schedule};
+use midge_store::port::{Fault, Name, Promise};
 use midge_store::stream::Step;
 use midge_sync::atomic::Ordering;
 
@@ -318,9 +320,26 @@ impl Host {
                 consumer.write(Promise::Durable, now, entropy, store);
             }
         }
+        self.keep_schedules();
         // The lane of a store that failed was given up then.
         let failed = self.life.is_failed();
         self.life = Life::Stopping { written: failed, unregistered: failed };
+    }
+
+    /// Has kept what the next start would otherwise find by reading messages.
+    fn keep_schedules(&mut self) {
+        if self.lane.is_none() || !self.config.allow_msg_schedules || self.life.is_failed() {
+            return;
+        }
+        let list = self.stream.schedules().list();
+        let entries = list.iter().map(|entry| Schedule {
+            subject: &entry.subject,
+            next_ns: entry.next_ns,
+            seq: entry.seq,
+        });
+        let file = side::encode_schedules(self.store.appended() + 1, entries);
+        let name = Name::Path(format!("{}/{}", names::MESSAGES, names::SCHEDULES).into());
+        self.store.replace_files(vec![(name, file.into())], Promise::Durable);
     }
 
     fn stop_on(&mut self, mut written: bool, mut unregistered: bool) -> bool {

@@ -161,6 +161,7 @@ impl Store {
     /// Begins a new block.
     pub(super) fn roll(&mut self) -> usize {
         self.seal();
+        self.keep_sources();
         let index = self.next_index;
         self.next_index += 1;
         let mut block = Block::new(index, self.state.last_seq, self.state.last_ts_ns);

@@ -99,7 +99,11 @@ impl Store {
     /// Writes what a clean stop leaves behind: call until it is ready, then [`Store::close`]. O(subjects + deleted).
     pub fn stop(&mut self) -> Step<()> {
         self.seal();
-        if self.failure().is_some() || !self.disk.as_ref().is_some_and(|disk| disk.dirty) {
+        if self.failure().is_some() {
+            return Step::Ready(());
+        }
+        self.keep_sources();
+        if !self.disk.as_ref().is_some_and(|disk| disk.dirty) {
             return Step::Ready(());
         }
         ready!(self.first_ts_ns());
@@ -162,6 +166,7 @@ impl Store {
             self.wheel.encode(self.state.last_seq + 1, &mut wheel);
             files.push((path(names::WHEEL), wheel.into()));
         }
+        files.extend(self.sources_file());
         Step::Ready(files)
     }
 

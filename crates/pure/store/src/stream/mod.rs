@@ -36,6 +36,7 @@ mod query;
 mod read;
 mod remove;
 mod rewrite;
+mod sources;
 mod subject;
 
 use std::collections::VecDeque;
@@ -240,6 +241,8 @@ pub struct Store {
     lost: Lost,
     /// Messages were lost whose subjects are not known: totals of subjects may be too high.
     subjects_uncertain: bool,
+    /// How far sources were read.
+    sources: sources::Sources,
     /// A block that could not be loaded, until somebody was told.
     load_failure: Option<(u32, DiskError)>,
     closed: bool,
@@ -294,6 +297,7 @@ impl Store {
             debts: limits::Debts::default(),
             lost: Lost::default(),
             subjects_uncertain: false,
+            sources: sources::Sources::default(),
             load_failure: None,
             closed: false,
             now: Mono(0),

@@ -84,6 +84,7 @@ impl Store {
         // The record says what limits removed because of it: an index has to say so first.
         self.history_changed();
         self.index_if_urgent();
+        self.keep_sources();
         let key = RecordKey::new(&self.config.name, self.blocks[at].index);
         let block = &mut self.blocks[at];
         let Some((old, _)) = block.cache.as_deref().and_then(|cache| cache.record(offset)) else { return };

@@ -244,6 +244,43 @@ fn what_a_limit_displaced_stays_away_when_its_successor_is_deleted() {
     assert_eq!(live(&opened), BTreeSet::new());
 }
 
+/// The records that say from where messages came go with their blocks; how far their source was read stays known.
+#[test]
+fn progress_of_a_source_outlives_its_messages() {
+    let config = small();
+    let mut rig = Rig::files(config.clone(), 6);
+    for seq in 1..=60 {
+        let message = NewMessage { subject: b"s", payload: &[7; 100], ..Default::default() };
+        rig.store.append(Now { mono: Mono(1), wall: Wall(1) }, &message).unwrap();
+        rig.store.sourced(b"ORIGIN > >", seq * 10, b"one");
+    }
+    rig.settle(Mono(1));
+    let blocks = rig.store.blocks();
+    for seq in 1..=60 {
+        while rig.store.remove(seq, seq % 7 == 0) == Step::Wait {
+            rig.step(Mono(1));
+        }
+    }
+    rig.settle(Mono(1));
+    assert!(rig.store.blocks() < blocks);
+    let opened = opening(&config, None).run(&copy(&rig.files)).unwrap();
+    // Those in the last block are told by their records, which the owner reads.
+    let [source] = &opened.sources[..] else { panic!("{:?}", opened.sources) };
+    assert_eq!((&*source.index_name, &*source.identity), (&b"ORIGIN > >"[..], &b"one"[..]));
+    assert!(source.seq >= 500, "{source:?}");
+    let stopped = {
+        while rig.store.stop() == Step::Wait {
+            rig.step(Mono(1));
+        }
+        rig.settle(Mono(1));
+        opening(&config, None).run(&copy(&rig.files)).unwrap()
+    };
+    assert_eq!(stopped.sources[0].seq, 600);
+    let store = crate::open::store(stopped);
+    assert_eq!(store.source(b"ORIGIN > >"), Some((600, &b"one"[..])));
+    assert_eq!(store.source(b"OTHER > >"), None);
+}
+
 #[test]
 fn a_stale_index_saves_reading_the_rest() {
     let config = small();

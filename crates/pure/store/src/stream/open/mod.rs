@@ -40,6 +40,7 @@ pub use meta::{Meta, read_meta};
 pub use report::{BlockDamage, How, Kept, Recovery};
 pub use side::{HeaderRules, Scheduled, SourceProgress};
 
+use super::sources::Sources;
 use super::{Block, Config, State, Store, SubjectState};
 use crate::format::keys::{AssetKey, KeyError};
 use crate::port::{DiskError, Files, Lane};
@@ -227,7 +228,7 @@ impl Opened {
 
     /// The store, which works over a disk from here on. It removes what the limits do not allow, and blocks in which nothing is left.
     pub fn into_store(self, lane: Lane, filler: Box<dyn Entropy>, now: Mono) -> Store {
-        let Opened { config, image, next_index, wheel, meta_key, keys, recovery, .. } = self;
+        let Opened { config, image, next_index, wheel, meta_key, keys, recovery, sources, .. } = self;
         let encryption = keys.map(StoreKeys::into_encryption);
         let mut store = Store::create(config, lane, encryption, meta_key.map(Arc::new), filler);
         store.now = now;
@@ -235,6 +236,7 @@ impl Opened {
         store.blocks = image.blocks.into();
         store.subjects = image.subjects;
         store.wheel = wheel;
+        store.sources = Sources::found(sources);
         store.next_index = next_index;
         if let Some(disk) = &mut store.disk {
             disk.flight = super::flight::Flight::begin(image.state.last_seq);
@@ -263,6 +265,9 @@ impl Opened {
             .filter(|b| b.messages == 0 && !b.tombstones)
             .map(|b| b.index)
             .collect();
+        if !idle.is_empty() {
+            store.keep_sources();
+        }
         for index in idle {
             if let Some(at) = store.block_numbered(index).filter(|at| at + 1 < store.blocks.len()) {
                 store.drop_block(at);
