@@ -115,11 +115,18 @@ impl Consumer {
         let Some((last, pending)) = state.pending.range(..=seq).next_back() else {
             return self.ack_one(cx, seq, promise);
         };
-        let sequences = SequencePair {
-            consumer_seq: pending.consumer_seq.max(floor.consumer_seq + 1),
-            stream_seq: *last,
+        let delivered = state.delivered;
+        let through = seq.min(delivered.stream_seq);
+        let consumer_seq = if *last == through {
+            pending.consumer_seq
+        } else {
+            // It has left the stream, and with it the number of its delivery.
+            let above = state.pending.range(through + 1..).next();
+            above.map_or(delivered.consumer_seq, |(_, next)| next.consumer_seq.saturating_sub(1))
         };
-        let through = *last;
+        // By redeliveries, a number may stand before that of an earlier message.
+        let consumer_seq = consumer_seq.max(floor.consumer_seq + 1);
+        let sequences = SequencePair { consumer_seq, stream_seq: through };
         self.keep_now(Delta::Acked { sequences }, promise, cx.store);
         if self.redelivery.len() > 0 {
             self.redelivery.retain(|queued| queued > through);

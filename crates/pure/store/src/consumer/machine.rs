@@ -163,9 +163,8 @@ impl Machine {
         if sequences.consumer_seq <= state.ack_floor.consumer_seq {
             return Ok(());
         }
-        let Some(pending) = state.pending.get(&seq).copied() else { return Err(ConsumerError::NotPending) };
         if self.policy == AckPolicy::Explicit {
-            state.pending.remove(&seq);
+            let Some(pending) = state.pending.remove(&seq) else { return Err(ConsumerError::NotPending) };
             if state.pending.is_empty() {
                 state.ack_floor = state.delivered;
             } else if pending.consumer_seq == state.ack_floor.consumer_seq.saturating_add(1) {
@@ -179,10 +178,21 @@ impl Machine {
                     };
                 }
             }
-        } else {
-            state.ack_floor = sequences;
-            state.pending = state.pending.split_off(&seq.saturating_add(1));
-            state.redelivered = state.redelivered.split_off(&seq.saturating_add(1));
+            return Ok(());
+        }
+        // The message itself may have left the stream since it was delivered.
+        if seq > state.delivered.stream_seq || state.pending.range(..=seq).next().is_none() {
+            return Err(ConsumerError::NotPending);
+        }
+        state.ack_floor = sequences;
+        state.pending = state.pending.split_off(&seq.saturating_add(1));
+        state.redelivered = state.redelivered.split_off(&seq.saturating_add(1));
+        // What was delivered behind it has left the stream: nothing is waited for. What was given up keeps the floor below.
+        if state.pending.is_empty()
+            && state.redelivered.is_empty()
+            && state.ack_floor.stream_seq < state.delivered.stream_seq
+        {
+            state.ack_floor = state.delivered;
         }
         Ok(())
     }

@@ -62,6 +62,21 @@ fn an_ack_of_all_drops_everything_before_it() {
 }
 
 #[test]
+fn an_ack_of_all_may_name_one_that_is_gone() {
+    let all = [delivered(1, 10, 1), delivered(2, 20, 1), delivered(3, 30, 1), delivered(4, 40, 1)];
+    let mut machine = machine(AckPolicy::All, &all);
+    let mut state = machine.state().clone();
+    state.pending.retain(|seq, _| ![20, 40].contains(seq));
+    machine.apply(&Delta::Replaced { state }).unwrap();
+    assert_eq!(machine.apply(&acked(5, 50)), Err(ConsumerError::NotPending), "never delivered");
+    machine.apply(&acked(2, 20)).unwrap();
+    assert_eq!((machine.state().ack_floor, pending(&machine)), (pair(2, 20), vec![30]));
+    machine.apply(&acked(3, 30)).unwrap();
+    assert_eq!(machine.state().ack_floor, pair(4, 40), "nothing is waited for");
+    assert_eq!(machine.apply(&acked(5, 40)), Err(ConsumerError::NotPending));
+}
+
+#[test]
 fn acks_that_come_twice_or_for_nothing() {
     let mut machine = machine(AckPolicy::Explicit, &[delivered(1, 10, 1), delivered(2, 20, 1), acked(1, 10)]);
     let before = machine.state().clone();

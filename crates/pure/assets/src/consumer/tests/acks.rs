@@ -266,6 +266,32 @@ fn pending_messages_that_leave_the_stream_are_terminated() {
     assert_eq!(rig.numbers(), ((3, 3), (0, 0), 2, 0, 0));
 }
 
+/// A consumer whose acknowledgements cover those before, that has delivered so many, and lost some of them.
+fn all_but(count: u64, gone: &[u64]) -> (Rig, Vec<String>) {
+    let config = ConsumerConfig { ack_policy: AckPolicy::All, ..pull_config() };
+    let (mut rig, replies) = delivered(count, config);
+    for seq in gone {
+        assert!(matches!(rig.store.remove(*seq, false), Step::Ready(true)));
+        with!(&mut rig, |consumer, cx| consumer.removed(cx, *seq, b"s.x"));
+    }
+    (rig, replies)
+}
+
+#[test]
+fn the_floor_passes_what_left_the_stream_when_all_before_is_acknowledged() {
+    // Behind the acknowledged one, nothing is waited for.
+    let (mut rig, replies) = all_but(3, &[2, 3]);
+    rig.ack(&replies[0], "", "");
+    assert_eq!(rig.numbers(), ((3, 3), (3, 3), 0, 0, 0));
+    // The message itself is gone.
+    let (mut rig, replies) = all_but(3, &[2]);
+    rig.ack(&replies[1], "", "");
+    assert_eq!(rig.numbers(), ((3, 3), (2, 2), 1, 0, 0));
+    // It was the last one that was waited for.
+    let (rig, _) = all_but(3, &[2, 3, 1]);
+    assert_eq!(rig.numbers(), ((3, 3), (3, 3), 0, 0, 0));
+}
+
 #[test]
 fn a_redelivery_that_is_gone_is_terminated_when_its_turn_comes() {
     let (mut rig, replies) = delivered(2, pull_config());

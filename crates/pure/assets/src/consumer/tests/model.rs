@@ -363,6 +363,10 @@ impl Model {
         }
         let floor = info.ack_floor.stream_seq as usize;
         assert!(pending.first().is_none_or(|first| floor < *first), "the floor is below what is pending");
+        // What is given up leaves the floor where it is.
+        if pending.is_empty() && self.max_deliver == 0 && self.policy != AckPolicy::None {
+            assert_eq!(info.ack_floor.stream_seq, info.delivered.stream_seq, "nothing is waited for");
+        }
         let consumer = self.rig.consumer.as_ref().unwrap();
         for seq in 1..self.known.len() {
             let known = &self.known[seq];
