@@ -5,8 +5,8 @@ use midge_stdx::clock::Now;
 
 use super::filter::Filter;
 use super::{Block, Change, Medium, State, Step, Store, StoreError, ready};
-use crate::format::record::{self, Kind, Record};
-use crate::format::scan::Walk;
+use crate::format::record::{self, Kind, Record, RecordKey};
+use crate::format::scan::{Item, Scan};
 use crate::port::{Op, Promise};
 
 /// A purge of the messages that are meant.
@@ -322,13 +322,16 @@ impl Store {
         query.tombstones.extend(found);
     }
 
-    /// Visits the records of a loaded block.
+    /// Visits the records of a loaded block, those behind damage as well: whoever reads the block finds them.
     fn each_record(&self, at: usize, mut visit: impl FnMut(u32, &Record<'_>)) {
         let Some(cache) = self.blocks[at].whole() else { return };
+        let key = RecordKey::new(&self.config.name, self.blocks[at].index);
         let mut start = 0;
         for chunk in cache.chunks() {
-            for (offset, record) in Walk::new(chunk, 0).flatten() {
-                visit(start + offset as u32, &record);
+            for item in Scan::new(chunk, &key) {
+                if let Item::Record { at, record } = item {
+                    visit(start + at as u32, &record);
+                }
             }
             start += chunk.len() as u32;
         }

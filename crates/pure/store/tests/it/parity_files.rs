@@ -5,7 +5,7 @@ use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::format::archive::{Limits, Reader, Writer};
 use midge_store::format::inflow::Inflow;
 use midge_store::format::keys::{Cipher, MasterKey};
-use midge_store::port::{Completion, DiskError, Fault, Outcome, Submission};
+use midge_store::port::{Completion, DiskError, Fault, Files, Outcome, Submission};
 use midge_store::stream::{
     Config, Encryption, Filter, LastQuery, Medium, NewMessage, Step, Store, StoreError, StoreKeys,
 };
@@ -192,6 +192,34 @@ fn an_encrypted_store_is_read_after_every_kind_of_change() {
         rig.store.append(at(28), &message("a", b"", b"plain words")).unwrap();
         rig.settle(Mono(1));
         check(&mut rig);
+    }
+}
+
+#[test]
+fn what_is_cut_off_behind_damage_does_not_come_back() {
+    let mut rig = rig(Medium::File, |config| config.block_len = 4000);
+    many(&mut rig, 8);
+    rig.settle(Mono(1));
+    let path = format!("{}/msgs/1.blk", rig.folder);
+    let record = rig.file("msgs/1.blk").len() / 8;
+    rig.reopen(true, at(2000));
+    let mut bytes = rig.file("msgs/1.blk");
+    // Not even its length is there.
+    bytes[4 * record..5 * record].fill(0);
+    crate::open::put(&rig.files, &path, &bytes);
+    rig.files.remove(&format!("{}/msgs/index.db", rig.folder)).unwrap();
+    rig.reopen(false, at(2000));
+    assert_eq!(live(&mut rig), [1, 2, 3, 4, 6, 7, 8]);
+    truncate(&mut rig, 4);
+    assert_eq!(live(&mut rig), [1, 2, 3, 4]);
+    for seq in 5..=8 {
+        assert_eq!(rig.store.append(at(seq), &message("b", b"", b"anew")), Ok(seq as u64));
+    }
+    rig.settle(Mono(1));
+    rig.reopen(false, at(2000));
+    assert_eq!(live(&mut rig), (1..=8).collect::<Vec<_>>());
+    for seq in 5..=8 {
+        assert_eq!(wait!(rig, rig.store.load(seq)).unwrap().payload(), b"anew");
     }
 }
 
