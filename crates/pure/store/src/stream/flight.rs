@@ -12,7 +12,7 @@ use crate::port::{Completion, DiskError, Op, Outcome, Submission, Ticket};
 
 struct InFlight {
     ticket: Ticket,
-    /// The last sequence when it was submitted.
+    /// The last sequence that is written when it is complete.
     seq: u64,
     written: Option<Written>,
 }
@@ -50,6 +50,11 @@ impl Flight {
 
     pub(super) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// The last sequence that operations under way, or complete, have written.
+    pub(super) fn submitted(&self) -> u64 {
+        self.ops.back().map_or(self.durable, |op| op.seq)
     }
 
     pub(super) fn last(&self) -> Ticket {

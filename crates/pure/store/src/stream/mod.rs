@@ -406,9 +406,12 @@ impl Store {
 
     /// Submits an operation that completes in order.
     fn submit(&mut self, op: Op) {
-        let (last_seq, dirty) = (self.state.last_seq, !matches!(op, Op::Replace { .. }));
+        let dirty = !matches!(op, Op::Replace { .. });
+        // What was appended and not sealed is submitted after this.
+        let sealed = self.tail.is_empty().then_some(self.state.last_seq);
         let written = self.written_by(&op);
         if let Some(disk) = &mut self.disk {
+            let last_seq = sealed.unwrap_or_else(|| disk.flight.submitted());
             let ticket = Ticket(disk.next_ticket);
             disk.next_ticket += 1;
             disk.dirty |= dirty;

@@ -201,11 +201,12 @@ impl Store {
         }
         if query.seq == 0 || query.seq > self.state.last_seq {
             if query.seq > self.state.last_seq + 1 {
-                self.state.last_seq = query.seq - 1;
-                // The new block has to hold the new last sequence, whatever there was.
                 let (messages, bytes) = (self.state.messages, self.state.bytes);
                 self.outdate_index();
                 self.history_changed();
+                self.seal();
+                // The new block has to hold the new last sequence, whatever there was.
+                self.state.last_seq = query.seq - 1;
                 if let Err(error) = self.begin_empty() {
                     return Step::Failed(error);
                 }

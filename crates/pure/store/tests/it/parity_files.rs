@@ -5,7 +5,7 @@ use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::format::archive::{Limits, Reader, Writer};
 use midge_store::format::inflow::Inflow;
 use midge_store::format::keys::{Cipher, MasterKey};
-use midge_store::port::{Completion, DiskError, Fault, Files, Outcome, Submission};
+use midge_store::port::{Completion, DiskError, Fault, Files, Op, Outcome, Submission};
 use midge_store::stream::{
     Config, Encryption, Filter, LastQuery, Medium, NewMessage, Step, Store, StoreError, StoreKeys,
 };
@@ -221,6 +221,25 @@ fn what_is_cut_off_behind_damage_does_not_come_back() {
     for seq in 5..=8 {
         assert_eq!(wait!(rig, rig.store.load(seq)).unwrap().payload(), b"anew");
     }
+}
+
+#[test]
+fn a_message_is_durable_with_its_own_write_not_with_what_is_submitted_before_it() {
+    let mut rig = rig(Medium::File, |_| {});
+    many(&mut rig, 1);
+    rig.settle(Mono(1));
+    put(&mut rig, "a");
+    // The index goes first; it speaks of what is purged.
+    rig.store.purge().unwrap();
+    let mut taken = Vec::new();
+    rig.store.take_submissions(&mut taken);
+    let mut written = false;
+    for Submission { lane, ticket, op } in taken {
+        written |= matches!(op, Op::Write { .. });
+        rig.store.complete(Completion { lane, ticket, outcome: Outcome::Done }, Mono(1));
+        assert_eq!(rig.store.durable(), if written { 2 } else { 1 });
+    }
+    assert_eq!(rig.store.durable(), 2);
 }
 
 #[test]
