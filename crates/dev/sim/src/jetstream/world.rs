@@ -107,6 +107,9 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
     let lane_ops = draw.pick(&[2, 8, 64, 65_536]);
     let first_segment_len = draw.pick(&[16 << 10, 64 << 10, 1 << 20]);
     let acts = draw.between(10, 120);
+    if aloud {
+        files.trace();
+    }
     let mut world = World {
         draw,
         files,
@@ -345,6 +348,11 @@ impl World {
             node.step(step, now, &mut self.draw);
         }
         *self.verdict.seen.entry("steps").or_insert(0) += 1;
+        if self.aloud {
+            for line in self.files.take_log() {
+                self.note(|| format!("  {}", line.trim_start()));
+            }
+        }
         if self.files.is_dead() {
             return Err(Trouble::Died);
         }

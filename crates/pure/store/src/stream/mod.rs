@@ -351,6 +351,12 @@ impl Store {
         &self.lost
     }
 
+    /// What is missing of the last two blocks, ascending: there a power cut can have torn what was under way.
+    pub fn lost_at_the_end(&self) -> Vec<u64> {
+        let recent = self.blocks.iter().rev().nth(1).map_or(0, |block| block.first_seq);
+        self.lost.seqs.iter().copied().filter(|seq| *seq >= recent).collect()
+    }
+
     /// Number of blocks.
     pub fn blocks(&self) -> usize {
         self.blocks.len()

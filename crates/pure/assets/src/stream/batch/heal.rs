@@ -4,6 +4,11 @@
 //! (`Nats-Batch-Commit`). So a stream whose very last sequence holds a member that does not end its batch was cut off in the middle: everything from
 //! the first member on is removed, its sequences are given anew. Nobody has seen them, since no member is visible before the last one is durable; and for the same
 //! reason nothing can have removed the last member of a complete batch before the others were whole.
+//!
+//! A power cut may also keep the end of a write and lose its middle. The store tells which sequences it has lost; the rest of a batch that one of them belonged
+//! to is removed. None of it was acknowledged.
+
+use std::collections::{BTreeSet, VecDeque};
 
 use midge_stdx::clock::Now;
 use midge_store::stream::{Step, Store, Truncate};
@@ -13,26 +18,103 @@ use crate::stream::headers::{Headers, number};
 /// Members of a batch that are looked at; longer batches are none of ours.
 const MAX_MEMBERS: u64 = 1 << 20;
 
-/// Takes back the part of an atomic batch with which the stream ends. Run once, when the store was opened and before anything else.
+/// Takes back what is not whole of atomic batches. Run once, when the store was opened and before anything else.
 #[derive(Debug, Default)]
 pub struct Heal {
+    lost: Vec<u64>,
     truncate: Option<Truncate>,
+    /// Whether the end was looked at.
+    cut: bool,
+    strays: Option<VecDeque<u64>>,
+    removed: u64,
 }
 
 impl Heal {
+    /// For a store that has lost these sequences, ascending, in its last writes.
+    pub fn after(lost: Vec<u64>) -> Heal {
+        Heal { lost, ..Heal::default() }
+    }
+
     /// Goes on; answers how many messages were removed.
     pub fn step(&mut self, store: &mut Store, now: Now) -> Step<u64> {
-        if self.truncate.is_none() {
-            match ready!(torn(store)) {
-                Some(keep) => self.truncate = Some(Truncate::new(keep)),
-                None => return Step::Ready(0),
+        if !self.cut {
+            if self.truncate.is_none() {
+                self.truncate = ready!(torn(store)).map(Truncate::new);
+            }
+            if let Some(truncate) = &mut self.truncate {
+                self.removed += ready!(store.truncate(truncate, now));
+            }
+            self.cut = true;
+        }
+        if self.strays.is_none() {
+            self.strays = Some(ready!(strays(store, &self.lost)));
+        }
+        while let Some(seq) = self.strays.as_ref().and_then(VecDeque::front).copied() {
+            match store.remove(seq, false) {
+                Step::Ready(gone) => self.removed += u64::from(gone),
+                Step::Wait => return Step::Wait,
+                Step::Failed(_) => {}
+            }
+            self.strays.as_mut().and_then(VecDeque::pop_front);
+        }
+        Step::Ready(self.removed)
+    }
+}
+
+/// What a member of a batch says of itself.
+struct Member {
+    id: Vec<u8>,
+    place: u64,
+    ends: bool,
+}
+
+fn member(store: &mut Store, seq: u64) -> Step<Option<Member>> {
+    let message = match store.load(seq) {
+        Step::Ready(message) => message,
+        Step::Wait => return Step::Wait,
+        Step::Failed(_) => return Step::Ready(None),
+    };
+    let headers = Headers::read(message.headers());
+    let (Some(id), Some(place)) = (headers.batch_id, headers.batch_seq.and_then(number)) else {
+        return Step::Ready(None);
+    };
+    let ends = headers.batch_commit.is_some();
+    Step::Ready(Some(Member { id: id.to_vec(), place, ends }))
+}
+
+/// Members of batches of which others were lost: before a gap, those of a batch that does not end there; behind it, those of one that did not begin there.
+fn strays(store: &mut Store, lost: &[u64]) -> Step<VecDeque<u64>> {
+    let (first, last) = (store.state().first_seq, store.appended());
+    let mut found = BTreeSet::new();
+    let is_lost = |seq: u64| lost.binary_search(&seq).is_ok();
+    for &gap in lost.iter().filter(|gap| **gap > first && **gap < last) {
+        let before = gap - 1;
+        if !is_lost(before)
+            && let Some(end) = ready!(member(store, before)).filter(|member| !member.ends)
+        {
+            let from = before.saturating_sub(end.place.saturating_sub(1).min(MAX_MEMBERS));
+            for seq in from.max(first)..=before {
+                if ready!(member(store, seq)).is_some_and(|member| member.id == end.id) {
+                    found.insert(seq);
+                }
             }
         }
-        match &mut self.truncate {
-            Some(truncate) => store.truncate(truncate, now),
-            None => Step::Ready(0),
+        let behind = gap + 1;
+        if !is_lost(behind)
+            && let Some(start) = ready!(member(store, behind)).filter(|member| member.place > 1)
+        {
+            for seq in behind..=last.min(behind + MAX_MEMBERS) {
+                let Some(next) = ready!(member(store, seq)).filter(|member| member.id == start.id) else {
+                    break;
+                };
+                found.insert(seq);
+                if next.ends {
+                    break;
+                }
+            }
         }
     }
+    Step::Ready(found.into_iter().collect())
 }
 
 /// The sequence before a torn batch with which the stream ends.

@@ -208,6 +208,40 @@ fn what_a_crash_left_of_a_batch_is_taken_back() {
     assert_eq!((heal(&mut none), none.seqs()), (0, vec![1]));
 }
 
+#[test]
+fn a_batch_of_which_a_part_was_lost_goes_as_a_whole() {
+    // A message, a batch of four, a message, a batch of two, a message.
+    let store = || {
+        let mut bench = Bench::new(atomic());
+        let members = [(0, 0), (1, 4), (2, 4), (3, 4), (4, 4), (0, 0), (1, 2), (2, 2), (0, 0)];
+        for (place, of) in members {
+            let (id, place_text) = (of.to_string(), place.to_string());
+            let mut headers = vec![("Nats-Batch-Id", &*id), ("Nats-Batch-Sequence", &*place_text)];
+            headers.extend((place == of).then_some(COMMIT));
+            let headers = if of == 0 { Vec::new() } else { block(&headers) };
+            let message =
+                midge_store::stream::NewMessage { subject: b"s.a", headers: &headers, ..Default::default() };
+            bench.store.append(bench.now, &message).unwrap();
+        }
+        bench
+    };
+    let heal = |lost: &[u64]| {
+        let mut bench = store();
+        for seq in lost {
+            bench.store.remove(*seq, false);
+        }
+        let (mut heal, now) = (Heal::after(lost.to_vec()), bench.now);
+        assert!(matches!(heal.step(&mut bench.store, now), Step::Ready(_)));
+        (bench.seqs(), bench.store.appended())
+    };
+    assert_eq!(heal(&[2]), (vec![1, 6, 7, 8, 9], 9));
+    assert_eq!(heal(&[3, 4]), (vec![1, 6, 7, 8, 9], 9));
+    assert_eq!(heal(&[5]), (vec![1, 6, 7, 8, 9], 9));
+    assert_eq!(heal(&[5, 6, 7]), (vec![1, 9], 9));
+    assert_eq!(heal(&[1, 6, 9]), (vec![2, 3, 4, 5, 7, 8], 9));
+    assert_eq!(heal(&[]).0.len(), 9);
+}
+
 fn fast(bench: &mut Bench, place: &str, headers: &[(&str, &str)]) -> Vec<Answer> {
     let (reply, headers) = (format!("_I.x.{place}.$FI"), block(headers));
     let message = Incoming {
