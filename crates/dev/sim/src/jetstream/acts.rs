@@ -1,6 +1,6 @@
 //! What clients do.
 
-use super::model::{AckPolicy, BatchModel, Fate, Outcome, Publish, Retention};
+use super::model::{AckPolicy, BatchModel, Fate, Outcome, Publish, Purge, Retention};
 use super::swarm;
 use super::world::{Ask, Result, World};
 
@@ -226,6 +226,7 @@ impl World {
         let subject = self.draw.percent(60).then(|| self.draw.below(4));
         self.streams[stream]
             .mark(Fate::MaybeGone, order, |publish| subject.is_none_or(|subject| publish.subject == subject));
+        self.streams[stream].purges.push(Purge { order, subject, until: None });
         self.disturb(stream);
         let name = &self.streams[stream].name;
         let body = match subject {

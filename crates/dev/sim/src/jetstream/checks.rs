@@ -73,14 +73,33 @@ impl World {
     pub(super) fn verify_all(&mut self) -> Result {
         self.saw("verifications");
         for at in 0..self.streams.len() {
-            let found = self.verify_stream(at)?;
-            for consumer in 0..self.consumers.len() {
-                if self.consumers[consumer].stream == at {
-                    self.verify_consumer(consumer, &found)?;
-                }
-            }
+            self.verify_with_consumers(at)?;
         }
         Ok(())
+    }
+
+    /// A stream and its consumers, as they are at one moment. Ages may pass in between.
+    fn verify_with_consumers(&mut self, at: usize) -> Result {
+        for _ in 0..100 {
+            let (state, found) = self.verify_stream(at)?;
+            let mut infos = Vec::new();
+            for consumer in 0..self.consumers.len() {
+                if self.consumers[consumer].stream == at {
+                    let (stream, name) = (&self.streams[at].name, &self.consumers[consumer].name);
+                    let subject = format!("$JS.API.CONSUMER.INFO.{stream}.{name}");
+                    infos.push((consumer, self.demand(&subject, "")?));
+                }
+            }
+            let subject = format!("$JS.API.STREAM.INFO.{}", self.streams[at].name);
+            if self.demand(&subject, "")?.get("state") != &state {
+                continue;
+            }
+            for (consumer, info) in infos {
+                self.verify_consumer(consumer, &info, &found)?;
+            }
+            return Ok(());
+        }
+        wrong(format!("{}: changes all the time", self.streams[at].name))
     }
 
     /// Everything that the stream holds: sequence and publish.
@@ -119,7 +138,7 @@ impl World {
         wrong(format!("{}: changes all the time", self.streams[at].name))
     }
 
-    fn verify_stream(&mut self, at: usize) -> Result<BTreeMap<u64, usize>> {
+    fn verify_stream(&mut self, at: usize) -> Result<(Json, BTreeMap<u64, usize>)> {
         let name = self.streams[at].name.clone();
         let told = self.streams[at].last_told;
         let (state, found) = self.look(at)?;
@@ -151,7 +170,7 @@ impl World {
         self.check_kept(at, &found)?;
         self.check_batches(at, &found)?;
         self.check_done(at, &found)?;
-        Ok(found)
+        Ok((state, found))
     }
 
     fn check_limits(&self, at: usize, found: &BTreeMap<u64, usize>, bytes: u64) -> Result {
@@ -207,7 +226,10 @@ impl World {
                 continue;
             }
             let Some(seq) = publish.seq else { continue };
-            if model.may_have_gone(id, self.now) || self.may_be_done(at, seq, publish.subject) {
+            if model.may_have_gone(id, self.now)
+                || self.may_be_done(at, seq, publish.subject)
+                || model.may_be_purged(publish, found)
+            {
                 continue;
             }
             return wrong(format!("{}: {seq}, publish {id}, was acknowledged and is lost", model.name));
@@ -232,7 +254,7 @@ impl World {
         }
         for (number, batch) in model.batches.iter().enumerate() {
             let members = batch.members.iter().map(|id| &model.publishes[*id]);
-            let removed = members.clone().any(|member| member.fate != Fate::Kept);
+            let removed = members.clone().any(|member| model.may_be_removed(member));
             let there = members.filter(|m| m.seq.is_some_and(|seq| found.contains_key(&seq))).count();
             if !removed && there != 0 && there != batch.members.len() {
                 return wrong(format!(
@@ -269,13 +291,10 @@ impl World {
         Ok(())
     }
 
-    fn verify_consumer(&mut self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
+    fn verify_consumer(&mut self, at: usize, info: &Json, found: &BTreeMap<u64, usize>) -> Result {
         let consumer = &self.consumers[at];
         let model = &self.streams[consumer.stream];
         let (stream, name) = (model.name.clone(), consumer.name.clone());
-        let info = self.demand(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
-        let consumer = &self.consumers[at];
-        let model = &self.streams[consumer.stream];
         let delivered = info.get("delivered").get("stream_seq").number();
         let mut floor = info.get("ack_floor").get("stream_seq").number();
         let (mut pending, mut ack_pending) =

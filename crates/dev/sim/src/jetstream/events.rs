@@ -1,7 +1,7 @@
 //! What clients are told.
 
 use super::json::Json;
-use super::model::{AckPolicy, Fate, Outcome};
+use super::model::{AckPolicy, Fate, Outcome, StreamModel};
 use super::node::Event;
 use super::world::{Ask, Result, Trouble, World};
 
@@ -63,8 +63,13 @@ impl World {
                 if failed {
                     return Err(Trouble::Wrong(format!("a purge failed: {answer:?}")));
                 }
-                self.streams[stream].mark(Fate::Gone, order, |publish| {
+                let model = &mut self.streams[stream];
+                model.mark(Fate::Gone, order, |publish| {
                     subject.is_none_or(|subject| publish.subject == subject)
+                });
+                let until = model.next_order;
+                model.purges.iter_mut().filter(|purge| purge.order == order).for_each(|purge| {
+                    purge.until = Some(until);
                 });
             }
             Ask::Update { stream, limits } => {
@@ -201,10 +206,13 @@ impl World {
             consumer.exact = false;
         }
         if consumer.policy != AckPolicy::None {
-            if consumer.exact && count > 1 && !consumer.pending.contains(&seq) {
+            let crossed = count > 1 && consumer.unsettled.contains(&seq);
+            if consumer.exact && count > 1 && !crossed && !consumer.pending.contains(&seq) {
                 return wrong("was delivered again, and was not pending");
             }
-            consumer.pending.insert(seq);
+            if !crossed {
+                consumer.pending.insert(seq);
+            }
             let most = consumer.max_ack_pending;
             if consumer.exact && count == 1 && consumer.pending.len() as u64 > most {
                 return wrong(&format!("was delivered beside {} others", consumer.pending.len() - 1));
@@ -219,6 +227,7 @@ impl World {
     pub(super) fn forget(&mut self, certain: bool) {
         self.asks.clear();
         self.answers.clear();
+        self.streams.iter_mut().for_each(StreamModel::close_purges);
         for consumer in &mut self.consumers {
             consumer.pulls = 0;
             if !certain {

@@ -49,6 +49,24 @@ pub(super) struct Publish {
     pub(super) fate: Fate,
 }
 
+/// A purge, and what was sent after it but may have been executed before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purge {
+    /// Its place in the order.
+    pub(super) order: u64,
+    /// One subject by number; none for all.
+    pub(super) subject: Option<usize>,
+    /// Its answer came before anything behind this was sent.
+    pub(super) until: Option<u64>,
+}
+
+impl Purge {
+    fn may_take(&self, publish: &Publish) -> bool {
+        let overtook = publish.order > self.order && self.until.is_none_or(|until| publish.order <= until);
+        overtook && self.subject.is_none_or(|subject| publish.subject == subject)
+    }
+}
+
 /// An atomic batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BatchModel {
@@ -107,6 +125,7 @@ pub(super) struct StreamModel {
     orders: BTreeMap<u64, u64>,
     by_msg_id: BTreeMap<u64, BTreeSet<u64>>,
     pub(super) batches: Vec<BatchModel>,
+    pub(super) purges: Vec<Purge>,
     pub(super) next_order: u64,
     pub(super) next_msg_id: u64,
     /// The last sequence that anybody was told of.
@@ -129,6 +148,7 @@ impl StreamModel {
             orders: BTreeMap::new(),
             by_msg_id: BTreeMap::new(),
             batches: Vec::new(),
+            purges: Vec::new(),
             next_order: 0,
             next_msg_id: 0,
             last_told: 0,
@@ -185,17 +205,17 @@ impl StreamModel {
         }
         self.orders.insert(order, seq);
         if let Some(msg_id) = self.publishes[id].msg_id {
-            let places = self.by_msg_id.entry(msg_id).or_default();
+            let places = self.by_msg_id.get(&msg_id).cloned().unwrap_or_default();
             // What was removed is forgotten by a start.
             let may_go = self.retention != Retention::Limits || self.tightest.any();
             let other = places.iter().find(|other| {
                 let publish = self.by_seq.get(other).and_then(|id| self.publishes.get(*id));
-                **other != seq && !may_go && publish.is_none_or(|p| p.fate == Fate::Kept)
+                **other != seq && !may_go && publish.is_none_or(|p| !self.may_be_removed(p))
             });
             if let Some(other) = other {
                 return Err(format!("{}: id m{msg_id} is stored at {other} and at {seq}", self.name));
             }
-            places.insert(seq);
+            self.by_msg_id.entry(msg_id).or_default().insert(seq);
         }
         Ok(())
     }
@@ -207,14 +227,14 @@ impl StreamModel {
             return Err(format!("{name}: publish {id} has no id, and was told to be a duplicate of {seq}"));
         };
         self.publishes[id].outcome = Outcome::Duplicate;
-        let places = self.by_msg_id.entry(msg_id).or_default();
+        let places = self.by_msg_id.get(&msg_id).cloned().unwrap_or_default();
         let may_go = self.retention != Retention::Limits || self.tightest.any();
         let removed =
-            |other: &u64| self.by_seq.get(other).is_some_and(|id| self.publishes[*id].fate != Fate::Kept);
+            |other: &u64| self.by_seq.get(other).is_some_and(|id| self.may_be_removed(&self.publishes[*id]));
         if !places.is_empty() && !places.contains(&seq) && !may_go && !places.iter().any(removed) {
             return Err(format!("{name}: id m{msg_id} is at {places:?}, and a duplicate was told of {seq}"));
         }
-        places.insert(seq);
+        self.by_msg_id.entry(msg_id).or_default().insert(seq);
         self.last_told = self.last_told.max(seq);
         // The original is promised by this as if its own publisher had been told.
         if let Some(original) = self.by_seq.get(&seq) {
@@ -249,6 +269,27 @@ impl StreamModel {
             if publish.order <= until_order && which(publish) {
                 publish.fate = publish.fate.max(fate);
             }
+        }
+    }
+
+    /// Whether a request may have taken a message away.
+    pub(super) fn may_be_removed(&self, publish: &Publish) -> bool {
+        publish.fate != Fate::Kept || self.purges.iter().any(|purge| purge.may_take(publish))
+    }
+
+    /// Whether a purge may have taken a message that was sent after it and before its answer: then it took everything before that message as well.
+    pub(super) fn may_be_purged(&self, publish: &Publish, found: &BTreeMap<u64, usize>) -> bool {
+        self.purges.iter().filter(|purge| purge.may_take(publish)).any(|purge| {
+            let mut left = found.values().map(|id| &self.publishes[*id]);
+            !left.any(|other| other.order < publish.order && purge.may_take(other))
+        })
+    }
+
+    /// Purges that were not answered never will be.
+    pub(super) fn close_purges(&mut self) {
+        let until = self.next_order;
+        for purge in &mut self.purges {
+            purge.until.get_or_insert(until);
         }
     }
 
@@ -315,6 +356,8 @@ pub(super) struct ConsumerModel {
     pub(super) acked: BTreeSet<u64>,
     /// What was delivered and not acknowledged, when that is known exactly.
     pub(super) pending: BTreeSet<u64>,
+    /// Acknowledged, and the node may not have read that yet.
+    pub(super) unsettled: BTreeSet<u64>,
     /// Whether it is.
     pub(super) exact: bool,
     /// The highest sequence that was acknowledged since `pending` is exact.
@@ -338,11 +381,13 @@ impl ConsumerModel {
             AckPolicy::All => {
                 self.acked.extend(self.delivered.range(..=seq).map(|(seq, _)| *seq));
                 self.acked_below.extend(self.pending.range(..=seq).copied());
+                self.unsettled.extend(self.pending.range(..=seq).copied());
                 self.pending = self.pending.split_off(&(seq + 1));
             }
             _ => {
                 self.acked.insert(seq);
                 if self.pending.remove(&seq) {
+                    self.unsettled.insert(seq);
                     self.acked_below.insert(seq);
                 }
             }

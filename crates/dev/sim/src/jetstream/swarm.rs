@@ -59,6 +59,7 @@ pub(super) fn assets(draw: &mut Draw) -> (Vec<StreamModel>, Vec<ConsumerModel>) 
                 confirmed: Default::default(),
                 acked: Default::default(),
                 pending: Default::default(),
+                unsettled: Default::default(),
                 exact: false,
                 acked_below: Default::default(),
                 held: Vec::new(),

@@ -364,6 +364,7 @@ impl World {
     pub(super) fn settle(&mut self) -> Result {
         for _ in 0..100_000 {
             if !self.pump()? {
+                self.consumers.iter_mut().for_each(|consumer| consumer.unsettled.clear());
                 return Ok(());
             }
         }
