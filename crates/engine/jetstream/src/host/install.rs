@@ -25,7 +25,7 @@ impl Host {
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
         self.see_anew();
-        let mut heal = Heal::default();
+        let mut heal = Heal::after(self.store.lost_at_the_end());
         let mut consumers = Some(consumers);
         self.begin(
             batch,
