@@ -167,6 +167,8 @@ impl Disk {
             space: Arc::new(Space::new(settings.space_back)),
             threads: Mutex::new(Vec::new()),
         }));
+        // Whoever opens a disk sizes itself by its space at once.
+        disk.0.space.probe(&*disk.0.files, &disk.0.metrics);
         disk.start(committer, foreign, pace, settings.workers.max(1))
             .map_err(|error| OpenError::Threads { path: directory.to_path_buf(), error })?;
         Ok((disk, report))
