@@ -35,7 +35,7 @@ pub(crate) fn send_in<E: Event>(
     now: Now,
 ) {
     let subject = event.subject();
-    if !account.has_interest(subject.as_bytes(), None) {
+    if !account.has_interest(subject.as_bytes()) {
         return;
     }
     let mut text = Vec::new();

@@ -154,13 +154,22 @@ impl Account {
         removed
     }
 
-    /// Whether somebody listens to a literal subject: anybody, or a member of a queue group.
-    pub fn has_interest(&self, subject: &[u8], group: Option<&[u8]>) -> bool {
+    /// Whether somebody listens to a literal subject.
+    pub fn has_interest(&self, subject: &[u8]) -> bool {
         let mut matched = Matched::default();
         self.index.read().matching(subject, &mut matched);
+        !matched.plain.is_empty() || !matched.queues.is_empty()
+    }
+
+    /// Whether somebody subscribed to just this literal subject: plainly, or as a member of the queue group. Whoever watches it by a
+    /// wildcard does not count.
+    pub fn has_subscriber(&self, subject: &[u8], group: Option<&[u8]>) -> bool {
+        let mut matched = Matched::default();
+        self.index.read().matching(subject, &mut matched);
+        let meant = |s: &Arc<Subscription>| s.subject() == subject && s.queue() == group;
         match group {
-            None => !matched.plain.is_empty() || !matched.queues.is_empty(),
-            Some(group) => matched.queues.iter().any(|m| m.first().is_some_and(|s| s.queue() == Some(group))),
+            None => matched.plain.iter().any(meant),
+            Some(_) => matched.queues.iter().flatten().any(meant),
         }
     }
 
@@ -175,7 +184,7 @@ impl Account {
         matched.plain.iter().any(takes) || matched.queues.iter().flatten().any(takes)
     }
 
-    /// Tells `watcher` from now on when interest in a literal subject may have changed.
+    /// Tells `watcher` from now on when [`Account::has_subscriber`] may have changed for a literal subject.
     pub fn watch(&self, subject: &[u8], watcher: Arc<dyn Watcher>) {
         self.watches.add(subject, watcher);
     }

@@ -1,9 +1,8 @@
-//! Who wants to know when somebody begins or ends to listen to a subject.
+//! Who wants to know when somebody begins or ends to listen to just a subject.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use midge_subject::wildcard;
 use midge_sync::atomic::{AtomicU64, Ordering};
 use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
@@ -42,7 +41,7 @@ impl Watches {
         self.len.store(map.len() as u64, Ordering::Release);
     }
 
-    /// Tells those whose subject this subscription covers.
+    /// Tells those who watch just this subject.
     #[inline]
     pub(super) fn changed(&self, subscribed: &[u8]) {
         if self.len.load(Ordering::Acquire) > 0 {
@@ -51,24 +50,7 @@ impl Watches {
     }
 
     fn tell(&self, subscribed: &[u8]) {
-        let mut found: Vec<Arc<dyn Watcher>> = Vec::new();
-        {
-            let map = self.by_subject.lock();
-            let literal = subscribed.iter().position(|b| matches!(b, b'*' | b'>'));
-            match literal {
-                None => found.extend(map.get(subscribed).into_iter().flatten().cloned()),
-                Some(end) => {
-                    let prefix = subscribed.get(..end).unwrap_or_default();
-                    let from =
-                        map.range::<[u8], _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded));
-                    for (subject, watchers) in from.take_while(|(subject, _)| subject.starts_with(prefix)) {
-                        if wildcard::matches(subject, subscribed) {
-                            found.extend(watchers.iter().cloned());
-                        }
-                    }
-                }
-            }
-        }
+        let found = self.by_subject.lock().get(subscribed).cloned().unwrap_or_default();
         for watcher in found {
             watcher.changed();
         }

@@ -103,7 +103,7 @@ impl ApiRequest {
                 api.errors.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if self.account.account.has_interest(b"$JS.EVENT.ADVISORY.API", None) {
+        if self.account.account.has_interest(b"$JS.EVENT.ADVISORY.API") {
             let client = client::of(&self.from, &self.account, &self.js, now);
             let event = ApiAudit {
                 server: &self.js.settings.server_name,

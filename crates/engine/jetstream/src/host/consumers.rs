@@ -10,7 +10,7 @@ use midge_broker::account::Watcher;
 use midge_broker::batch::Batch;
 use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::stream_config::StreamConfig;
-use midge_jsapi::subjects::AckSubject;
+use midge_jsapi::subjects::{self, AckSubject};
 use midge_stdx::clock::{Mono, Now};
 use midge_store::format::keys::AssetKey;
 use midge_store::stream::Step;
@@ -189,8 +189,11 @@ impl Consumers {
     }
 
     /// Lets messages reach a consumer: what belongs to its configuration is opened, the rest closed.
-    pub(crate) fn open_doors(&mut self, id: u32, account: &JsAccount, inbox: &Arc<Inbox>) {
+    pub(crate) fn open_doors(&mut self, id: u32, account: &JsAccount, domain: &str, inbox: &Arc<Inbox>) {
         let Some(slot) = self.slot(id) else { return };
+        let hash = subjects::hash8(account.name().as_bytes());
+        let place =
+            format!("{}.{}", if domain.is_empty() { "_" } else { domain }, String::from_utf8_lossy(&hash));
         slot.close(account);
         let consumer = &slot.consumer;
         let identity = consumer.identity();
@@ -198,14 +201,14 @@ impl Consumers {
         let mut doors: Vec<(String, ForConsumer)> = Vec::new();
         if consumer.takes_acks() {
             doors.push((format!("$JS.ACK.{stream}.{name}.*.*.*.*.*"), ForConsumer::Ack));
-            doors.push((format!("$JS.ACK.*.*.{stream}.{name}.*.*.*.*.*.>"), ForConsumer::Ack));
-            doors.push((format!("$JS.ACK.*.*.{stream}.{name}.*.*.*.*.*"), ForConsumer::Ack));
+            doors.push((format!("$JS.ACK.{place}.{stream}.{name}.*.*.*.*.*.>"), ForConsumer::Ack));
+            doors.push((format!("$JS.ACK.{place}.{stream}.{name}.*.*.*.*.*"), ForConsumer::Ack));
         }
         doors.push((format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"), ForConsumer::Pull));
         doors.push((format!("$JS.API.CONSUMER.RESET.{stream}.{name}"), ForConsumer::Reset));
         if consumer.config().flow_control {
             doors.push((format!("$JS.FC.{stream}.{name}.*"), ForConsumer::Flow));
-            doors.push((format!("$JS.FC.*.*.{stream}.{name}.*"), ForConsumer::Flow));
+            doors.push((format!("$JS.FC.{place}.{stream}.{name}.*"), ForConsumer::Flow));
         }
         for (subject, what) in doors {
             let door = Arc::new(ConsumerDoor { inbox: inbox.clone(), id, what });

@@ -72,8 +72,12 @@ impl Outlet for HostOutlet<'_> {
         self.js.send(self.batch, self.account, &message) > 0
     }
 
-    fn has_interest(&mut self, subject: &[u8], group: Option<&[u8]>) -> bool {
-        self.account.account.has_interest(subject, group)
+    fn has_interest(&mut self, subject: &[u8]) -> bool {
+        self.account.account.has_interest(subject)
+    }
+
+    fn has_subscriber(&mut self, subject: &[u8], group: Option<&[u8]>) -> bool {
+        self.account.account.has_subscriber(subject, group)
     }
 
     fn is_rewritten(&self, _inbox: &[u8]) -> bool {

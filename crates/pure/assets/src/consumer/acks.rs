@@ -17,7 +17,7 @@ impl Consumer {
     /// acknowledgement when it is durable, anything else at once. Nothing is answered for a message that was not delivered.
     /// O(log pending), but for what an acknowledgement of many drops.
     pub fn ack(&mut self, cx: &mut Cx<'_>, of: &AckOf, payload: &[u8], reply: &[u8]) {
-        if !self.takes_acks() || of.stream_seq == 0 || of.stream_seq >= self.next_seq_or_delivered() {
+        if !self.takes_acks() || of.stream_seq >= self.next_seq_or_delivered() {
             return;
         }
         self.keep(cx.store);

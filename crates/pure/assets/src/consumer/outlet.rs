@@ -129,8 +129,12 @@ pub trait Outlet {
     /// Sends a header block without a payload; false when nobody took it.
     fn status(&mut self, to: &[u8], reply: &[u8], header: &[u8]) -> bool;
 
-    /// Whether somebody listens: with a group, a member of it; without, anybody.
-    fn has_interest(&mut self, subject: &[u8], group: Option<&[u8]>) -> bool;
+    /// Whether somebody listens.
+    fn has_interest(&mut self, subject: &[u8]) -> bool;
+
+    /// Whether somebody listens to just this subject: plainly, or as a member of the queue group. Wildcards do not count, or whoever watches
+    /// everything would be delivered to.
+    fn has_subscriber(&mut self, subject: &[u8], group: Option<&[u8]>) -> bool;
 
     /// Whether this inbox was rewritten on its way from another account, whose requester learns of lost interest by a status.
     fn is_rewritten(&self, inbox: &[u8]) -> bool;

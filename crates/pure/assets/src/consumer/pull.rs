@@ -221,7 +221,7 @@ impl Consumer {
         self.sweep_at = None;
         let slots: Vec<Slot> = self.requests.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            if !cx.out.has_interest(&self.requests.get(slot).inbox, None) {
+            if !cx.out.has_interest(&self.requests.get(slot).inbox) {
                 self.unheard(cx, slot);
             }
         }

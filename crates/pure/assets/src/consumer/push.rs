@@ -83,7 +83,7 @@ impl Consumer {
         if !self.rules.push {
             return self.sweep(cx);
         }
-        let active = cx.out.has_interest(self.config.deliver_subject.as_bytes(), self.deliver_group());
+        let active = cx.out.has_subscriber(self.config.deliver_subject.as_bytes(), self.deliver_group());
         self.set_active(cx, active);
     }
 

@@ -31,6 +31,8 @@ pub struct StartQuery {
 enum Kind {
     /// Known without a search.
     Plain,
+    /// The first match from a time on, and what the time alone leads to.
+    Time(Option<(NextQuery, u64)>),
     /// The last match, backwards from what counts.
     Last(Option<NextQuery>),
     /// The last match of each subject, up to what counted when the search began.
@@ -43,6 +45,7 @@ impl StartQuery {
         let filter = config::filter(config);
         let kind = match config.deliver_policy {
             DeliverPolicy::Last if !filter.is_all() => Kind::Last(None),
+            DeliverPolicy::ByStartTime => Kind::Time(None),
             // Where every subject has one message, the last ones are all there are.
             DeliverPolicy::LastPerSubject if max_msgs_per_subject != 1 => Kind::Subjects(None),
             _ => Kind::Plain,
@@ -62,6 +65,26 @@ impl StartQuery {
     pub fn step(&mut self, store: &mut Store, through: u64) -> Step<Start> {
         let mut start = Start::default();
         match &mut self.kind {
+            Kind::Time(query) => {
+                let (query, from) = match query {
+                    Some(query) => query,
+                    None => match store.seq_from_time(TimeQuery { from_ns: self.opt_time_ns }) {
+                        Step::Ready(from) => {
+                            query.insert((NextQuery { filter: self.filter.clone(), from }, from))
+                        }
+                        Step::Wait => return Step::Wait,
+                        Step::Failed(error) => return Step::Failed(error),
+                    },
+                };
+                start.seq = *from;
+                if !query.filter.is_all() {
+                    match store.next(query) {
+                        Step::Ready(message) => start.seq = message.map_or(start.seq, |message| message.seq),
+                        Step::Wait => return Step::Wait,
+                        Step::Failed(error) => return Step::Failed(error),
+                    }
+                }
+            }
             Kind::Last(query) => {
                 let query =
                     query.get_or_insert_with(|| NextQuery { filter: self.filter.clone(), from: through });
@@ -90,14 +113,9 @@ impl StartQuery {
                 DeliverPolicy::Last => start.seq = through,
                 DeliverPolicy::New => start.seq = store.state().last_seq.saturating_add(1),
                 DeliverPolicy::ByStartSequence => start.seq = self.opt_seq,
-                DeliverPolicy::ByStartTime => {
-                    match store.seq_from_time(TimeQuery { from_ns: self.opt_time_ns }) {
-                        Step::Ready(seq) => start.seq = seq,
-                        Step::Wait => return Step::Wait,
-                        Step::Failed(error) => return Step::Failed(error),
-                    }
+                DeliverPolicy::All | DeliverPolicy::LastPerSubject | DeliverPolicy::ByStartTime => {
+                    start.seq = store.state().first_seq;
                 }
-                DeliverPolicy::All | DeliverPolicy::LastPerSubject => start.seq = store.state().first_seq,
             },
         }
         let state = store.state();

@@ -293,7 +293,7 @@ impl Consumer {
                     self.served(cx, slot, weight, time);
                     return true;
                 }
-                if cx.out.has_interest(&self.requests.get(slot).inbox, None) {
+                if cx.out.has_interest(&self.requests.get(slot).inbox) {
                     // Somebody is there and takes nothing, now.
                     let again = time.saturating_add(RETRY_NS);
                     self.sweep_at = Some(self.sweep_at.map_or(again, |at| at.min(again)));

@@ -181,7 +181,7 @@ impl Host {
             stream: &self.config,
             others: &others,
             name,
-            exists: existing.is_some(),
+            existing: existing.and_then(|id| self.consumers.get(id)).map(|consumer| consumer.config()),
             pedantic,
             clustered: false,
             max_ack_pending: limit(limits.max_ack_pending, self.account.limits.max_ack_pending),
@@ -275,7 +275,7 @@ impl Host {
                 consumer.write(Promise::Durable, now, entropy, store);
             }
         }
-        self.consumers.open_doors(id, &self.account, &self.handle.inbox);
+        self.consumers.open_doors(id, &self.account, &self.js.settings.domain, &self.handle.inbox);
         self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
         self.told_created(batch, request, id, true, now);
     }
@@ -322,9 +322,10 @@ impl Host {
         let Some(consumer) = self.consumers.get(id) else { return };
         let old = consumer.config().clone();
         let config = ConsumerConfig { name: old.name.clone(), ..config };
+        let group = Some(old.deliver_group.as_bytes()).filter(|group| !group.is_empty());
         let active = !old.deliver_subject.is_empty()
             && old.deliver_subject != config.deliver_subject
-            && self.account.account.has_interest(old.deliver_subject.as_bytes(), None);
+            && self.account.account.has_subscriber(old.deliver_subject.as_bytes(), group);
         match consumer_config::update(&old, config, active) {
             Ok(Change::Same) => {}
             Ok(Change::Changed(_)) if action == Action::Create => {
@@ -334,7 +335,7 @@ impl Host {
             Ok(Change::Changed(new)) => {
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.update(cx, *new));
                 self.keep_consumer(id);
-                self.consumers.open_doors(id, &self.account, &self.handle.inbox);
+                self.consumers.open_doors(id, &self.account, &self.js.settings.domain, &self.handle.inbox);
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
                 self.consumers.make_ready(id);
                 self.recheck_after_change(batch, now);
@@ -634,23 +635,26 @@ impl Host {
                 }
                 host.consumers.make_ready(id);
                 let reply = reply.clone();
-                host.when_durable(
-                    batch,
-                    now,
-                    Box::new(move |host, batch, now| {
-                        let info = host.told_consumer(id, now);
-                        let told = ResetTold { info, reset_seq: at };
-                        let mut body = Vec::new();
-                        midge_jsapi::responses::encode(kind::CONSUMER_RESET, None, &told, &mut body);
-                        // Who knows of identities learns the stream's.
-                        let header = if identified { host.identity_header() } else { Vec::new() };
-                        let (to, header) = (&reply[..], &header[..]);
-                        let answer = Outgoing { to, subject: to, reply: b"", header, payload: &body };
-                        if !to.is_empty() {
-                            host.js.send(batch, &host.account, &answer);
-                        }
-                    }),
-                );
+                let tell = move |host: &mut Host, batch: &mut Batch, now: Now| {
+                    let info = host.told_consumer(id, now);
+                    let told = ResetTold { info, reset_seq: at };
+                    let mut body = Vec::new();
+                    midge_jsapi::responses::encode(kind::CONSUMER_RESET, None, &told, &mut body);
+                    // Who knows of identities learns the stream's.
+                    let header = if identified { host.identity_header() } else { Vec::new() };
+                    let (to, header) = (&reply[..], &header[..]);
+                    let answer = Outgoing { to, subject: to, reply: b"", header, payload: &body };
+                    if !to.is_empty() {
+                        host.js.send(batch, &host.account, &answer);
+                    }
+                };
+                if asked.seq == 0 {
+                    // Going back to what is acknowledged promises nothing that could get lost, and whoever feeds a stream by
+                    // this consumer takes what it delivers only behind the answer.
+                    tell(host, batch, now);
+                } else {
+                    host.when_durable(batch, now, Box::new(tell));
+                }
                 Step::Ready(())
             }),
         );

@@ -276,7 +276,7 @@ fn check_work_queue(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), Api
 }
 
 fn check_number(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {
-    if config.direct || config.sourcing || cx.exists {
+    if config.direct || config.sourcing || cx.existing.is_some() {
         return Ok(());
     }
     let counted = cx.others.iter().filter(|(_, other)| !other.direct && !other.sourcing).count() as i64;

@@ -59,7 +59,9 @@ pub(super) fn fill(config: &mut ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), 
         unless(pedantic, "inactive_threshold must be set if it's configured in stream limits")?;
         config.inactive_threshold_ns = limit;
     }
-    if config.inactive_threshold_ns == 0 && config.durable_name.is_empty() {
+    // Whether it lasts was settled when it was made.
+    let lasts = !cx.existing.unwrap_or(config).durable_name.is_empty();
+    if config.inactive_threshold_ns == 0 && !lasts {
         config.inactive_threshold_ns = INACTIVE_NS;
     }
     if pull && config.max_batch == 0 && cx.max_request_batch > 0 {
@@ -75,10 +77,11 @@ pub(super) fn fill(config: &mut ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), 
 fn fill_acks(config: &mut ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {
     let waits = matches!(config.ack_policy, AckPolicy::All | AckPolicy::Explicit);
     if let Some(first) = config.backoff_ns.first().copied() {
-        if waits && cx.pedantic && config.ack_wait_ns != first {
+        let counts = config.ack_policy != AckPolicy::FlowControl;
+        if counts && cx.pedantic && config.ack_wait_ns != first {
             return Err(PEDANTIC.because("first backoff value has to equal batch AckWait"));
         }
-        if config.ack_wait_ns >= 0 && first >= 0 && waits {
+        if config.ack_wait_ns >= 0 && first >= 0 && counts {
             config.ack_wait_ns = first;
         }
     } else if waits && config.ack_wait_ns == 0 {
@@ -88,8 +91,8 @@ fn fill_acks(config: &mut ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), ApiErr
         unless(cx.pedantic, "max_ack_pending must be set to -1")?;
         config.max_ack_pending = -1;
     }
-    if config.max_ack_pending == 0 && config.ack_policy != AckPolicy::None {
-        let of_stream = cx.stream.consumer_limits.max_ack_pending;
+    let of_stream = cx.stream.consumer_limits.max_ack_pending;
+    if config.max_ack_pending == 0 && (of_stream > 0 || config.ack_policy != AckPolicy::None) {
         if of_stream > 0 {
             unless(cx.pedantic, "max_ack_pending must be set if it's configured in stream limits")?;
         }

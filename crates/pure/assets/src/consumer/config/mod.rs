@@ -25,8 +25,8 @@ pub struct CheckCx<'a> {
     pub others: &'a [(&'a str, &'a ConsumerConfig)],
     /// The name it has or will have.
     pub name: &'a str,
-    /// It exists, so that the number of consumers does not grow.
-    pub exists: bool,
+    /// What it is so far, where it exists: the number of consumers does not grow.
+    pub existing: Option<&'a ConsumerConfig>,
     /// Defaults are not filled in where they would surprise.
     pub pedantic: bool,
     /// The server is part of a cluster, so that there may be several replicas.

@@ -268,7 +268,29 @@ fn work_queues_have_one_owner_for_each_message() {
     assert!(check(filtered("s.2.*"), &queue).is_ok());
     let unfiltered = [("A", &all)];
     assert_eq!(told(filtered("s.2"), &CheckCx { others: &unfiltered, ..queue }).0, 10100);
-    assert!(check(pull(), &CheckCx { others: &unfiltered, name: "A", exists: true, ..queue }).is_ok());
+    assert!(
+        check(pull(), &CheckCx { others: &unfiltered, name: "A", existing: Some(&pull()), ..queue }).is_ok()
+    );
+}
+
+#[test]
+fn whether_a_consumer_lasts_was_settled_when_it_was_made() {
+    let stream = stream();
+    let durable = ConsumerConfig { durable_name: "C".to_owned(), ..pull() };
+    let of = |config: ConsumerConfig, existing: Option<&ConsumerConfig>| {
+        check(config, &CheckCx { existing, ..cx(&stream) }).unwrap().inactive_threshold_ns
+    };
+    assert_eq!((of(pull(), None), of(durable.clone(), None)), (5_000_000_000, 0));
+    assert_eq!((of(pull(), Some(&durable)), of(durable, Some(&pull()))), (0, 5_000_000_000));
+}
+
+#[test]
+fn a_limit_of_the_stream_is_taken_over_whatever_is_acknowledged() {
+    let limits = ConsumerLimits { max_ack_pending: 20, ..ConsumerLimits::default() };
+    let limited = StreamConfig { consumer_limits: limits, ..stream() };
+    let none = || ConsumerConfig { ack_policy: AckPolicy::None, ..pull() };
+    assert_eq!(check(none(), &cx(&limited)).unwrap().max_ack_pending, 20);
+    assert_eq!(check(none(), &cx(&stream())).unwrap().max_ack_pending, 0);
 }
 
 #[test]
@@ -279,7 +301,7 @@ fn a_stream_has_so_many_consumers() {
     let full = CheckCx { others: &others, max_consumers: 1, ..cx(&stream) };
     assert_eq!(told(pull(), &full).0, 10026);
     assert!(check(pull(), &CheckCx { max_consumers: 0, ..full }).is_ok(), "direct ones are not counted");
-    assert!(check(pull(), &CheckCx { exists: true, ..full }).is_ok());
+    assert!(check(pull(), &CheckCx { existing: Some(&pull()), ..full }).is_ok());
     assert!(check(ConsumerConfig { direct: true, ..push() }, &full).is_ok());
 }
 
@@ -310,7 +332,7 @@ fn the_servers_default_counts_where_neither_stream_nor_account_says_how_many_con
             Ok(_) => assert!(allowed, "{case:?}"),
             Err(error) => assert_eq!((error.err_code, allowed), (10026, false), "{case:?}"),
         }
-        assert!(check(pull(), &CheckCx { exists: true, ..cx }).is_ok(), "{case:?}");
+        assert!(check(pull(), &CheckCx { existing: Some(&pull()), ..cx }).is_ok(), "{case:?}");
     }
 }
 

@@ -95,7 +95,11 @@ impl Outlet for Recorder {
         self.hears(to)
     }
 
-    fn has_interest(&mut self, subject: &[u8], _group: Option<&[u8]>) -> bool {
+    fn has_interest(&mut self, subject: &[u8]) -> bool {
+        self.hears(subject)
+    }
+
+    fn has_subscriber(&mut self, subject: &[u8], _group: Option<&[u8]>) -> bool {
         self.hears(subject)
     }
 
@@ -387,7 +391,7 @@ pub(super) fn check_cx(stream: &StreamConfig) -> CheckCx<'_> {
         stream,
         others: &[],
         name: "C",
-        exists: false,
+        existing: None,
         pedantic: false,
         clustered: false,
         max_ack_pending: 0,

@@ -54,6 +54,9 @@ fn each_policy_finds_its_place() {
     assert_eq!(start(&mut rig, &time(0)).seq, 2);
     assert_eq!(start(&mut rig, &time(4)).seq, 4);
     assert_eq!(start(&mut rig, &time(99)).seq, 7);
+    let of = |subject: &str| ConsumerConfig { filter_subject: subject.to_owned(), ..time(4) };
+    assert_eq!(start(&mut rig, &of("s.a")).seq, 5, "the first match from then on");
+    assert_eq!(start(&mut rig, &of("none")).seq, 4);
     let at = |seq| ConsumerConfig { opt_start_seq: seq, ..policy(DeliverPolicy::ByStartSequence) };
     assert_eq!(start(&mut rig, &at(1)).seq, 2);
     assert_eq!(start(&mut rig, &at(4)).seq, 4);
