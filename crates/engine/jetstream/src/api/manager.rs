@@ -271,7 +271,8 @@ impl Manager {
             }
         }
         let before = account.stream(&config.name).map_or(0, |s| s.config().max_bytes.max(0));
-        let more = config.max_bytes.max(0) - before;
+        // A stream without a limit is promised a byte: where everything is promised, or nothing may be kept, there is no room for it.
+        let more = if is_new { own } else { config.max_bytes.max(0) - before };
         if more > 0 && self.js.reserved(config.storage).saturating_add(more) > server {
             return Err(code.into());
         }

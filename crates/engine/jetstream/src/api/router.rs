@@ -29,7 +29,7 @@ struct Router {
 }
 
 /// Requests that have doors of their own; nobody answers for a consumer or a stream that is not there.
-const OWN_DOORS: [&[u8]; 2] = [b"$JS.API.CONSUMER.MSG.NEXT.", b"$JS.API.DIRECT.GET."];
+const OWN_DOORS: [&[u8]; 2] = [b"$JS.API.CONSUMER.MSG.NEXT", b"$JS.API.DIRECT.GET"];
 
 /// Lets the requests of an account in.
 pub(crate) fn install(js: &Arc<JetStream>, account: &Arc<JsAccount>) {

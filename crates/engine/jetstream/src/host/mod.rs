@@ -75,6 +75,8 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     /// What the account and the server were told that is in use.
     used: i64,
+    /// Open atomic and fast batches, as the server counts them.
+    open_batches: (usize, usize),
     taken: Taken,
     at: usize,
     held: Held,
@@ -159,6 +161,7 @@ impl Host {
             consumers: Consumers::default(),
             limits,
             used: 0,
+            open_batches: (0, 0),
             taken: Taken::default(),
             at: 0,
             held: Held::default(),
@@ -348,6 +351,7 @@ impl Turn for Host {
         }
         // What began or ends may need the disk at once.
         self.submit();
+        self.count_batches();
         self.report();
         // Tasks may have waited for what has just become visible.
         let more = more || self.tasks.can_go_on();

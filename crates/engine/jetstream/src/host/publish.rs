@@ -12,7 +12,7 @@ use midge_store::stream::Step;
 use midge_sync::atomic::Ordering;
 
 use super::held::{Answer, New, Until};
-use super::{Host, Parts};
+use super::{Host, Life, Parts};
 use crate::account::JsAccount;
 use crate::system::JetStream;
 
@@ -110,9 +110,25 @@ impl Host {
             }
         };
         self.touch(now);
+        self.count_batches();
         self.answer(parts.reply, verdict);
         self.empty_outbox(batch, now);
         Step::Ready(())
+    }
+
+    /// Open batches are bounded for the whole server, too.
+    pub(super) fn count_batches(&mut self) {
+        let ends = matches!(self.life, Life::Deleting { .. });
+        let (atomic, fast) = if ends { (0, 0) } else { self.stream.open_batches() };
+        let (atomic_before, fast_before) = std::mem::replace(&mut self.open_batches, (atomic, fast));
+        for (all, now, before) in
+            [(&self.js.atomic_batches, atomic, atomic_before), (&self.js.fast_batches, fast, fast_before)]
+        {
+            match now.checked_sub(before) {
+                Some(more) => all.fetch_add(more as u64, Ordering::Relaxed),
+                None => all.fetch_sub((before - now) as u64, Ordering::Relaxed),
+            };
+        }
     }
 
     /// Answers once everything that was decided so far is durable, so that answers keep their order and tell nothing that may yet be lost.

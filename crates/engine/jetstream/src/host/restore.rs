@@ -13,6 +13,7 @@ use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::json::{self, Mode};
 use midge_jsapi::responses::{self, RestoreBegun, StreamCreated, kind};
 use midge_jsapi::stored::CopiedConsumer;
+use midge_jsapi::stream_config::Storage;
 use midge_jsapi::subjects;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::{Entropy as _, Seeded};
@@ -121,6 +122,10 @@ impl Host {
             }
         }
         self.touch(now);
+        if let (Ok(_), Err(error)) = (&result, self.has_room()) {
+            self.restore = Some(restore);
+            return self.give_up_restore(batch, parts.reply, &error, now);
+        }
         match result {
             Ok(None) => {
                 self.restore = Some(restore);
@@ -133,6 +138,20 @@ impl Host {
                 self.give_up_restore(batch, parts.reply, &error, now);
             }
         }
+    }
+
+    /// Whether account and server have room for what came so far.
+    fn has_room(&self) -> Result<(), ApiError> {
+        let (limits, settings, storage) = (&self.account.limits, &self.js.settings, self.config.storage);
+        let (of_account, of_server, error) = match storage {
+            Storage::Memory => (limits.max_memory, settings.max_memory, errors::MEMORY_RESOURCES_EXCEEDED),
+            Storage::File => (limits.max_storage, settings.max_file, errors::STORAGE_RESOURCES_EXCEEDED),
+        };
+        let bytes = i64::try_from(self.store.state().bytes).unwrap_or(i64::MAX);
+        let with_it = |used: i64| used.saturating_sub(self.used).saturating_add(bytes);
+        let full = (of_account >= 0 && with_it(self.account.usage.of(storage)) > of_account)
+            || with_it(self.js.usage.of(storage)) > of_server;
+        if full { Err(error.into()) } else { Ok(()) }
     }
 
     /// A file of an older copy that is complete goes to its place. The configuration is the one of the request.

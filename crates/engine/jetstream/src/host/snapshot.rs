@@ -125,7 +125,7 @@ impl Host {
         asked: &StreamSnapshot,
         chunks: Chunks,
         id: &str,
-        state: midge_jsapi::info::StreamState,
+        mut state: midge_jsapi::info::StreamState,
         now: Now,
     ) {
         let client = client::of(&request.from, &self.account, &self.js, now);
@@ -133,7 +133,11 @@ impl Host {
         self.advise(batch, &SnapshotCreate { stream: &name, state: &state, client: &client }, now);
         let begun = SnapshotBegun { config: Some((*self.config).clone()), state: Some(state.clone()) };
         request.answer(batch, kind::STREAM_SNAPSHOT, &begun, now);
-        let consumers = if asked.no_consumers { Vec::new() } else { self.kept_consumers() };
+        let mut consumers = self.kept_consumers();
+        if asked.no_consumers {
+            consumers.clear();
+            state.consumer_count = 0;
+        }
         let number = self.snapshots.next;
         self.snapshots.next += 1;
         let door =
@@ -229,7 +233,7 @@ impl Host {
     fn waits_for_interest(&mut self, batch: &mut Batch, at: usize, now: Now) -> bool {
         let Some(snapshot) = self.snapshots.list.get_mut(at) else { return true };
         let Some(until) = snapshot.interest_until else { return false };
-        if self.account.account.has_interest(snapshot.deliver.as_bytes(), None) {
+        if self.account.account.has_interest(snapshot.deliver.as_bytes()) {
             snapshot.interest_until = None;
             return false;
         }

@@ -127,11 +127,13 @@ pub(super) fn add(
     let mut out = Vec::new();
     let text = difference.text();
     let changed = read.incr != Some(text.as_bytes());
-    let mut added: Vec<(&[u8], &[u8])> = Vec::with_capacity(2);
-    added.extend(changed.then_some((names::INCREMENT, text.as_bytes())));
-    added.push((names::COUNTER_SOURCES, &sources));
-    let drop = |name: &[u8]| name == names::COUNTER_SOURCES || (changed && name == names::INCREMENT);
-    headers::rewrite(block, drop, &added, &mut out);
+    let mut renewed = Vec::new();
+    if changed {
+        headers::replace(block, names::INCREMENT, text.as_bytes(), &mut renewed);
+    }
+    let block = if changed { &renewed } else { block };
+    let drop = |name: &[u8]| name == names::COUNTER_SOURCES;
+    headers::rewrite(block, drop, &[(names::COUNTER_SOURCES, &sources)], &mut out);
     Step::Ready(Ok(Total { value: value.plus(&difference), headers: Some(out) }))
 }
 

@@ -199,6 +199,26 @@ pub fn rewrite(block: &[u8], mut drop: impl FnMut(&[u8]) -> bool, add: &[(&[u8],
     }
 }
 
+/// Appends the block with another value for the first header of a name, at its place; without one, at the end.
+pub fn replace(block: &[u8], name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(VERSION_LINE);
+    let mut done = false;
+    for line in Lines::of(block).skip(1) {
+        let is_meant = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(b":"));
+        if is_meant && !done {
+            push(name, value, out);
+            done = true;
+        } else {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    if !done {
+        push(name, value, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The first line of a block.
 pub const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 

@@ -109,7 +109,7 @@ impl Stream {
             headers = Headers::read(message.headers);
         }
         if let Some(transform) = &self.transform
-            && message.origin.is_client()
+            && matches!(message.origin, Origin::Client | Origin::Source)
             && transform.applies_to(message.subject)
         {
             scratch.subject.clear();
@@ -184,7 +184,7 @@ impl Stream {
             check!(Err(errors::STREAM_SEALED));
         }
         let increment = check!(counter::check_increment(headers, payload, config.allow_msg_counter, client));
-        if headers.expected_stream.is_some_and(|name| name != config.name.as_bytes()) {
+        if headers.expected_stream.is_some_and(|name| !name.is_empty() && name != config.name.as_bytes()) {
             check!(Err(errors::STREAM_NOT_MATCH));
         }
         let mut ttl = Ttl::parse(headers.ttl);

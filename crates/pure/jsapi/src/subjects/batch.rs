@@ -74,11 +74,13 @@ impl<'a> BatchReply<'a> {
             4 => BatchOp::Ping,
             _ => return None,
         };
-        let fits = match op {
-            BatchOp::Start => seq == 1,
-            BatchOp::Append | BatchOp::End => seq > 1,
-            BatchOp::Commit | BatchOp::Ping => seq >= 1,
-        };
+        // Nothing comes after the highest number there is.
+        let fits = seq < u64::MAX
+            && match op {
+                BatchOp::Start => seq == 1,
+                BatchOp::Append | BatchOp::End => seq > 1,
+                BatchOp::Commit | BatchOp::Ping => seq >= 1,
+            };
         let flow = number(flow).filter(|&flow| flow > 0).unwrap_or(DEFAULT_FLOW).min(MAX_FLOW);
         (fits && !id.is_empty()).then_some(BatchReply { id, flow, gap, seq, op })
     }

@@ -156,7 +156,10 @@ impl Stream {
             if gap {
                 self.fast_gap(place, expected, member.reply, cx);
                 if let Some(batch) = self.fast.open.get_mut(place.id) {
-                    (batch.last, batch.answered) = (place.seq, place.seq);
+                    batch.last = place.seq;
+                    if batch.last - batch.answered >= batch.interval {
+                        batch.answered = batch.last;
+                    }
                 }
             }
             self.fast_answer(place, member.reply, true, cx);

@@ -2,7 +2,6 @@
 
 use midge_jsapi::headers as names;
 use midge_jsapi::stream_config::{StreamSource, SubjectTransform};
-use midge_jsapi::subjects::hash8;
 use midge_stdx::clock::Now;
 use midge_stdx::entropy::Entropy;
 use midge_store::stream::{Compact, Filter, NewMessage, PurgeQuery, Step, Store};
@@ -76,11 +75,7 @@ impl Origins {
         let index = super::index_name(source);
         let mut words = index.split(' ').map(|word| word.as_bytes().to_vec());
         let mut next = || words.next().unwrap_or_default();
-        let (mut stream, filters, destinations) = (next(), next(), next());
-        if let Some(consumer) = &source.consumer {
-            stream.extend_from_slice(b":C=");
-            stream.extend_from_slice(&hash8(consumer.name.as_bytes()));
-        }
+        let (stream, filters, destinations) = (next(), next(), next());
         Origins { stream, filters, destinations }
     }
 }
@@ -104,6 +99,11 @@ impl Stream {
         let (mut block, mut subject) = (Vec::new(), Vec::new());
         rewrite(message.headers, is_of_the_origin, &[], &mut block);
         renaming.apply(message.subject, entropy, &mut subject);
+        if let Some(transform) = self.transform.as_ref().filter(|transform| transform.applies_to(&subject)) {
+            let mut transformed = Vec::new();
+            transform.rewrite(&subject, entropy, &mut transformed);
+            subject = transformed;
+        }
         let headers = Headers::read(&block);
         let ttl = if self.config.allow_msg_ttl { Ttl::parse(headers.ttl) } else { Ttl::None };
         let new = NewMessage {

@@ -59,14 +59,12 @@ impl<'a> SourceHeader<'a> {
         }
     }
 
-    /// The name under which the progress of this source is kept. Its consumer is no part of it.
+    /// The name under which the progress of this source is kept.
     pub fn index_name(&self) -> Vec<u8> {
-        let at = self.stream.windows(3).position(|part| part == b":C=");
-        let stream = at.and_then(|at| self.stream.get(..at)).unwrap_or(self.stream);
         if self.filters.is_empty() {
-            return stream.to_vec();
+            return self.stream.to_vec();
         }
-        [stream, self.filters, self.destinations].join(&b' ')
+        [self.stream, self.filters, self.destinations].join(&b' ')
     }
 }
 

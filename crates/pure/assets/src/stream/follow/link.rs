@@ -274,7 +274,10 @@ impl Link {
         }
         let reply: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
         let Some(error) = reply.get("error").filter(|error| !error.is_null()) else {
-            if reply.is_object() {
+            if let Some(unfit) = self.unfit(&reply) {
+                self.error = Some(unfit.into());
+                self.fail(now, entropy, out);
+            } else if reply.is_object() {
                 self.accept(headers, now);
             } else {
                 // Nobody was there to answer.
@@ -302,6 +305,19 @@ impl Link {
         }
     }
 
+    /// A consumer made beforehand has to take what is said by flow control for acknowledgements: with any other policy it would deliver
+    /// the same again and again, or lose what got lost on the way.
+    fn unfit(&self, reply: &serde_json::Value) -> Option<errors::Code> {
+        self.source.consumer.as_ref()?;
+        if !reply.is_object() || reply["config"]["ack_policy"] == "flow_control" {
+            return None;
+        }
+        Some(match self.role {
+            Role::Mirror => errors::MIRROR_CONSUMER_REQUIRES_ACK_FLOW_CONTROL,
+            Role::Source => errors::SOURCE_CONSUMER_REQUIRES_ACK_FLOW_CONTROL,
+        })
+    }
+
     fn accept(&mut self, headers: &[u8], now: Now) {
         if let Some(identity) = wire::find(headers, names::STREAM_IDENTITY) {
             self.identity = String::from_utf8_lossy(identity).into_owned();
@@ -322,8 +338,8 @@ impl Link {
     ) -> Taken {
         match self.state {
             State::Idle { .. } => return Taken::Nothing,
-            // What a consumer made beforehand delivers says that it is there.
-            State::Asked { .. } if self.source.consumer.is_some() => self.accept(b"", now),
+            // Whether a consumer made beforehand fits is not known yet; what it delivered before its reset comes again.
+            State::Asked { .. } if self.source.consumer.is_some() => return Taken::Nothing,
             State::Asked { .. } | State::Following => {}
         }
         self.heard = Some(now.mono);

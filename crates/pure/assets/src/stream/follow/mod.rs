@@ -24,6 +24,10 @@ pub fn index_name(source: &StreamSource) -> String {
         name.push(':');
         name.push_str(&String::from_utf8_lossy(&hash8(external.api.as_bytes())));
     }
+    if let Some(consumer) = &source.consumer {
+        name.push_str(":C=");
+        name.push_str(&String::from_utf8_lossy(&hash8(consumer.name.as_bytes())));
+    }
     let or_all = |text: &str| if text.is_empty() { ">".to_owned() } else { text.to_owned() };
     let (filters, destinations) = if source.subject_transforms.is_empty() {
         (or_all(&source.filter_subject), ">".to_owned())

@@ -201,9 +201,22 @@ fn a_consumer_made_beforehand_is_reset() {
     wire.tick(Start::All);
     assert!(wire.out.contains(&Action::Subscribe { subject: "d.x".into(), deliveries: true }));
     assert_eq!(wire.request().0, "$JS.API.CONSUMER.RESET.O.c");
-    // What it delivers says that it is there.
+    assert_eq!(wire.deliver("$JS.ACK.O.c.1.6.20.1.0", ""), Taken::Nothing, "it comes again after the reset");
+    wire.reply(&[], r#"{"config":{"ack_policy":"flow_control"}}"#);
     assert_eq!(wire.deliver("$JS.ACK.O.c.1.6.20.1.0", ""), Taken::Message { seq: 6, ts_ns: 1 });
     assert_eq!(wire.deliver("$JS.ACK.O.c.1.7.21.1.0", ""), Taken::Message { seq: 7, ts_ns: 1 });
+}
+
+#[test]
+fn a_consumer_made_beforehand_has_to_fit() {
+    let consumer = Some(SourceConsumer { name: "c".into(), deliver_subject: "d.x".into() });
+    for (role, code) in [(Role::Mirror, 10214), (Role::Source, 10217)] {
+        let mut wire = Wire::new(role, StreamSource { consumer: consumer.clone(), ..origin() }, 5);
+        wire.tick(Start::All);
+        wire.reply(&[], r#"{"config":{"ack_policy":"explicit"}}"#);
+        assert_eq!(wire.link.error().map(|error| error.err_code), Some(code));
+        assert_eq!(wire.deliver("$JS.ACK.O.c.1.6.20.1.0", ""), Taken::Nothing);
+    }
 }
 
 #[test]
@@ -259,6 +272,11 @@ fn a_source_says_where_its_messages_came_from() {
         text(stored.headers()),
         "NATS/1.0\r\nNats-Msg-Id: i\r\nNats-Stream-Source: O 8 o.> > o.a IdIdIdId\r\n\r\n"
     );
-    let progress = super::header::progress(b"O:C=abcdefgh 8 o.> > o.a IdIdIdId").unwrap();
+    let progress = super::header::progress(b"O 8 o.> > o.a IdIdIdId").unwrap();
     assert_eq!(progress.index_name.to_vec(), index_name(&source).into_bytes());
+    // Two consumers of one stream make two sources of it.
+    let consumer = Some(SourceConsumer { name: "f1".into(), deliver_subject: "feed".into() });
+    assert_eq!(index_name(&StreamSource { consumer, ..source }), "O:C=1KEY7bT0 o.> >");
+    let progress = super::header::progress(b"O:C=1KEY7bT0 8 o.> > o.a IdIdIdId").unwrap();
+    assert_eq!(progress.index_name.to_vec(), b"O:C=1KEY7bT0 o.> >");
 }
