@@ -15,13 +15,15 @@ const CORPUS: &str = "crates/pure/config/tests/corpus";
 
 const USAGE: &str = "\
 usage: cargo xtask oracle store [--seeds N] [--from N]
-       cargo xtask oracle core|jetstream [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] [--codes] | --audit
+       cargo xtask oracle core|jetstream [--only TEXT] [--server PATH] [--repeat N] [--jobs N] [--show] [--accept] [--codes]
+                                [--schemas DIR] | --audit
 
   --only TEXT    scripts whose name contains TEXT; `corpus` for the configuration files
   --server PATH  compare this program instead of a release build of midge
   --show         print the transcripts of the Go server
   --accept       record midge's transcripts in scripts that differ on purpose
   --codes        write into scripts about JetStream which error codes they show
+  --schemas DIR  hold all documents that came against the JSON schemas below a folder
   --audit        list sections and errors of the scope without a script, without running anything
 ";
 
@@ -42,7 +44,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
             "--audit" => audited = true,
             "--server" => server = Some(rest.next().context("--server needs a path")?.into()),
             "--show" | "--accept" | "--codes" => passed_on.push(argument.clone()),
-            "--only" | "--repeat" | "--jobs" => {
+            "--only" | "--repeat" | "--jobs" | "--schemas" => {
                 passed_on.push(argument.clone());
                 passed_on.push(rest.next().with_context(|| format!("{argument} needs a value"))?.clone());
             }

@@ -19,7 +19,7 @@ use crate::script::{Ask, Awaited, escape, unescape};
 use crate::server::PATIENCE;
 
 /// The subscription for replies; scripts do not use this number.
-const SID: &str = "9999";
+pub(super) const SID: &str = "9999";
 /// How long nothing has to come before a request counts as unanswered. Should an answer come later, the script is merely weaker.
 const SILENCE: Duration = Duration::from_millis(250);
 /// Between two requests of which an answer is awaited.
@@ -195,7 +195,7 @@ impl Player<'_> {
         }
     }
 
-    fn record(&mut self, reply: &[u8]) {
+    pub(super) fn record(&mut self, reply: &[u8]) {
         for line in self.lines(reply) {
             self.transcript.saw(&line);
         }
@@ -273,7 +273,14 @@ impl Player<'_> {
                 self.seen.put(key, value);
             }
         }
-        if let Ok(document) = serde_json::from_slice::<Value>(payload) {
+        let body = payload
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .map_or(payload, |end| if head.starts_with("HMSG") { &payload[end + 4..] } else { payload });
+        if let Ok(document) = serde_json::from_slice::<Value>(body) {
+            if document["type"].is_string() {
+                self.transcript.documents.push(document.clone());
+            }
             if let Some(time) = document["message"]["time"].as_str() {
                 self.seen.put("time", time);
             }
@@ -311,7 +318,7 @@ pub(super) fn shown_delivery(mask: &Mask, head: &[u8], payload: &[u8]) -> String
 }
 
 /// Subject and subscription of a message.
-fn sid(bytes: &[u8]) -> Option<(&str, &str)> {
+pub(super) fn sid(bytes: &[u8]) -> Option<(&str, &str)> {
     let end = bytes.iter().position(|&byte| byte == b'\r')?;
     let mut words = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
     let verb = words.next()?;

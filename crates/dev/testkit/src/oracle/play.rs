@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use super::ask::Seen;
+use super::backup::Backup;
 use super::link::{self, Link, Piece};
 use super::mask::Mask;
 use super::{Transcript, http};
@@ -66,6 +67,7 @@ pub async fn play(stage: &Stage, script: &Script) -> Result<Transcript> {
         links: BTreeMap::new(),
         transcript: Transcript::default(),
         seen: Seen::default(),
+        backup: None,
     };
     player.write_files()?;
     if script.starts_server {
@@ -95,6 +97,8 @@ pub(super) struct Player<'a> {
     links: BTreeMap<String, Link>,
     pub(super) transcript: Transcript,
     pub(super) seen: Seen,
+    /// The last one that was taken.
+    pub(super) backup: Option<Backup>,
 }
 
 impl Player<'_> {
@@ -331,6 +335,12 @@ impl Player<'_> {
                 self.read(&mut link, step, *sorted, &mut last).await;
             }
             ConnectionAction::Ask(ask) => self.ask(name, &mut link, ask, step).await?,
+            ConnectionAction::Backup { stream, json } => {
+                self.backup(name, &mut link, stream, json, step).await?;
+            }
+            ConnectionAction::Restore { stream, json } => {
+                self.restore(name, &mut link, stream, json, step).await?;
+            }
             ConnectionAction::Closed => self.read(&mut link, step, false, &mut |_| false).await,
             ConnectionAction::Connect(_) | ConnectionAction::Login { .. } | ConnectionAction::Close => {}
         }

@@ -7,6 +7,8 @@ pub struct Transcript {
     pub lines: Vec<String>,
     /// Steps whose condition never held. A transcript with any is no reference.
     pub stuck: Vec<String>,
+    /// The documents with a type that came, as they came.
+    pub documents: Vec<serde_json::Value>,
 }
 
 impl Transcript {

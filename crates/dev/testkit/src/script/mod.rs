@@ -110,6 +110,10 @@ pub enum ConnectionAction {
     Read { count: usize, sorted: bool },
     /// Publishes, and waits for what is asked for.
     Ask(Ask),
+    /// Takes a backup of a stream; the JSON text goes into the request.
+    Backup { stream: String, json: String },
+    /// Makes a stream of the last backup; the JSON text is laid over the request.
+    Restore { stream: String, json: String },
     /// Reads to the end of the stream.
     Closed,
     /// Closes it from our side.

@@ -221,6 +221,15 @@ fn connection_action(text: &str) -> Result<ConnectionAction> {
             let count = rest.split(' ').next().unwrap_or_default().parse().context("read COUNT")?;
             ConnectionAction::Read { count, sorted }
         }
+        "backup" | "restore" => {
+            let (stream, json) = rest.split_once(' ').unwrap_or((rest, ""));
+            let (stream, json) = (stream.to_owned(), json.to_owned());
+            if verb == "backup" {
+                ConnectionAction::Backup { stream, json }
+            } else {
+                ConnectionAction::Restore { stream, json }
+            }
+        }
         "closed" => ConnectionAction::Closed,
         "close" => ConnectionAction::Close,
         other => bail!("unknown step {other:?}"),
