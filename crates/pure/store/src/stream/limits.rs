@@ -27,8 +27,10 @@ pub(super) struct Debts {
     aged: u64,
     /// Handed to the owner, who publishes markers.
     expired: Vec<Expired>,
-    /// When that was done last.
+    /// When that was begun last, from the first message on.
     marked_ns: u64,
+    /// The last aged message that was handed over since then.
+    handed: u64,
 }
 
 /// A message that expired, in a store with [`Config::delete_markers`]: the owner removes it, or publishes a marker in its place.
@@ -288,19 +290,30 @@ impl Store {
 
     /// Removes aged messages; answers when the next one comes of age.
     fn expire_aged(&mut self, now: Now, budget: &mut usize) -> Option<i64> {
-        let Config { max_age_ns, delete_markers, ttl: with_ttl, .. } = self.config;
+        let Config { max_age_ns, delete_markers, .. } = self.config;
         if max_age_ns == 0 || self.state.messages == 0 {
             return None;
         }
-        let max_age = i64::try_from(max_age_ns).unwrap_or(i64::MAX);
-        if delete_markers
-            && now.mono.0.saturating_sub(self.debts.marked_ns) < MARKER_RETRY_NS
-            && self.debts.marked_ns > 0
-        {
-            return Some(now.wall.0 + MARKER_RETRY_NS as i64);
+        if !delete_markers {
+            return self.look_for_aged(now, self.debts.aged, budget);
         }
+        // What was handed over stays until its marker is stored: it is looked at again after a while, in case the marker was refused.
+        let since = now.mono.0.saturating_sub(self.debts.marked_ns);
+        if self.debts.marked_ns == 0 || since >= MARKER_RETRY_NS {
+            (self.debts.marked_ns, self.debts.handed) = (now.mono.0, 0);
+        }
+        let left = MARKER_RETRY_NS.saturating_sub(now.mono.0.saturating_sub(self.debts.marked_ns));
+        let next = self.look_for_aged(now, self.debts.handed.saturating_add(1), budget);
+        let waits = self.next_live(0).is_some_and(|first| first <= self.debts.handed);
+        let again = waits.then(|| now.wall.0.saturating_add(i64::try_from(left).unwrap_or(i64::MAX)));
+        [next, again].into_iter().flatten().min()
+    }
+
+    fn look_for_aged(&mut self, now: Now, from: u64, budget: &mut usize) -> Option<i64> {
+        let Config { max_age_ns, delete_markers, ttl: with_ttl, .. } = self.config;
+        let max_age = i64::try_from(max_age_ns).unwrap_or(i64::MAX);
         let cutoff = now.wall.0.saturating_sub(max_age);
-        let mut from = if delete_markers { 0 } else { self.debts.aged };
+        let mut from = from;
         loop {
             let first = self.next_live(from.max(self.state.first_seq))?;
             let at = self.block_of(first)?;
@@ -323,10 +336,10 @@ impl Store {
             if with_ttl && ttl(message.headers()) == Ttl::Never {
                 self.debts.aged = if delete_markers { 0 } else { from };
             } else if delete_markers {
-                self.debts.marked_ns = now.mono.0;
                 if !matches!(self.hand_over(first), Step::Ready(())) {
                     return Some(now.wall.0 + 250_000_000);
                 }
+                self.debts.handed = first;
             } else {
                 let counted = self.counted_of(&message);
                 self.take_out(at, first, counted, &message.shared_subject());
