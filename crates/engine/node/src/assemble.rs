@@ -138,7 +138,7 @@ fn settings(options: &Options, identity: Identity) -> Settings {
         tls_verify: tls.is_some_and(|tls| tls.verify),
         tls_map: tls.is_some_and(|tls| tls.verify_and_map),
         jetstream: false,
-        domain: String::new(),
+        domain: options.jetstream.domain.clone(),
         trace: TraceSettings {
             max_len: size(options.logging.max_traced_msg_len),
             headers_only: options.logging.trace_headers,

@@ -145,10 +145,13 @@ impl Player<'_> {
         arguments.extend(self.script.arguments.iter().chain(further).map(|argument| self.expand(argument)));
         match Server::start(&self.stage.program, &self.dir, &arguments, &self.script.environment).await {
             Ok(server) => {
-                self.mask.number(server.pid(), "<pid>");
-                self.mask.number(u32::from(server.port), "<port>");
-                if let Some(port) = server.monitor {
-                    self.mask.number(u32::from(port), "<http>");
+                // Among sequences and sizes, a number is not a pid because it looks like one.
+                if !self.script.jetstream {
+                    self.mask.number(server.pid(), "<pid>");
+                    self.mask.number(u32::from(server.port), "<port>");
+                    if let Some(port) = server.monitor {
+                        self.mask.number(u32::from(port), "<http>");
+                    }
                 }
                 self.server = Some(server);
             }

@@ -22,6 +22,7 @@ use midge_store::consumer::{ConsumerStore, Keeping};
 use midge_store::format::keys::Context;
 use midge_store::format::names;
 use midge_store::port::{Name, Promise};
+use midge_store::stream::{Scheduled, SourceProgress};
 
 use super::api::Asked;
 use super::snapshot::uncopied;
@@ -41,6 +42,8 @@ pub(crate) struct Restore {
     start: Wall,
     bytes: u64,
     consumers: Vec<KeptConsumer>,
+    sources: Vec<SourceProgress>,
+    schedules: Vec<Scheduled>,
     /// A file of an older copy that is not complete: its name, and what is missing.
     file: Option<(String, u64, Vec<u8>)>,
 }
@@ -55,6 +58,8 @@ impl Restore {
             start: now.wall,
             bytes: 0,
             consumers: Vec::new(),
+            sources: Vec::new(),
+            schedules: Vec::new(),
             file: None,
         }
     }
@@ -108,6 +113,11 @@ impl Host {
             match part {
                 Restored::State(_) => {}
                 Restored::Consumer(consumer) => restore.consumers.push(consumer),
+                Restored::Schedule(schedule) => restore.schedules.push(schedule),
+                Restored::Source(progress) => {
+                    restore.sources.retain(|known| known.index_name != progress.index_name);
+                    restore.sources.push(progress);
+                }
                 Restored::File { path, len } => {
                     restore.file = Some((path, len, Vec::new()));
                     self.settle_file(&mut restore);
@@ -175,7 +185,7 @@ impl Host {
             self.account.account.remove(door);
         }
         let reply: Arc<[u8]> = reply.into();
-        let Restore { request, start, bytes, consumers, .. } = restore;
+        let Restore { request, start, bytes, consumers, sources, schedules, .. } = restore;
         let complete = move |host: &mut Host, batch: &mut Batch, now: Now| {
             host.tell_restored(batch, &request, &reply, (start, bytes), now);
         };
@@ -183,9 +193,12 @@ impl Host {
             for consumer in consumers {
                 self.restore_consumer(batch, &consumer, now);
             }
+            // Nothing is due, and nothing is asked of sources, before everything is there.
+            self.stream.schedules().restore(&schedules);
+            self.follow.restore(sources);
+            self.touch(now);
             self.handle.set_phase(Phase::Running);
             self.open_doors();
-            self.follow_configured();
             self.when_durable(batch, now, Box::new(complete));
             return;
         }
@@ -256,6 +269,8 @@ impl Host {
                     let mut body = Vec::new();
                     responses::encode(kind::STREAM_CREATE, None, &answer, &mut body);
                     host.send_body(batch, &reply, &body);
+                    // What is told is what was restored; more comes from here on.
+                    host.follow_configured();
                 })
             }),
         );

@@ -96,7 +96,10 @@ pub(super) fn add(
     let read = Headers::read(block);
     let Some(origin) = read.stream_source.filter(|_| !payload.is_empty()) else {
         let mut kept = None;
-        if let Some(text) = last.as_ref().and_then(|last| Headers::read(last.headers()).counter_sources) {
+        // What a client may have written there is no reason to count no more.
+        let is_read = |text: &&[u8]| serde_json::from_slice::<Sources>(text).is_ok();
+        let text = last.as_ref().and_then(|last| Headers::read(last.headers()).counter_sources);
+        if let Some(text) = text.filter(is_read) {
             // What was seen of sources stands in the last message of the subject, whoever published it.
             let mut out = Vec::new();
             let drop = |name: &[u8]| name == names::COUNTER_SOURCES;

@@ -2,15 +2,17 @@
 
 use midge_jsapi::info::StreamState;
 use midge_jsapi::json::{self, Mode};
-use midge_stdx::clock::Now;
+use midge_stdx::clock::{Now, Wall};
 use midge_store::format::archive::{ArchiveError, EntryKind, Limits, Reader};
 use midge_store::format::inflow::{Format, Inflow};
 use midge_store::format::record::MAX_LEN;
 use midge_store::format::tar::{TarError, TarItem, TarReader};
-use midge_store::stream::{NewMessage, Store, StoreError};
+use midge_store::stream::{NewMessage, Scheduled, SourceProgress, Store, StoreError};
 
 use super::write::KeptConsumer;
+use crate::stream::follow::header;
 use crate::stream::headers::Headers;
+use crate::stream::schedule::pattern::Pattern;
 use crate::stream::ttl::Ttl;
 
 /// Bytes of a document: a state with many deleted sequences is long.
@@ -48,6 +50,10 @@ pub enum Restored {
     State(Box<StreamState>),
     /// A consumer.
     Consumer(KeptConsumer),
+    /// How far a source was read when it gave a message that was stored; a later one counts more.
+    Source(SourceProgress),
+    /// A message with a schedule was stored.
+    Schedule(Scheduled),
     /// A file of the store begins, relative to its folder.
     File {
         /// Its name: plain components with `/` between.
@@ -142,7 +148,7 @@ impl BackupReader {
                                 payload: entry.payload,
                                 ..NewMessage::default()
                             };
-                            restore(store, entry.seq, entry.ts_ns, message, now)?;
+                            restore(store, entry.seq, entry.ts_ns, message, now, found)?;
                             self.messages += 1;
                         }
                         EntryKind::Unknown => {}
@@ -196,6 +202,7 @@ fn restore(
     ts_ns: i64,
     mut message: NewMessage<'_>,
     now: Now,
+    found: &mut Vec<Restored>,
 ) -> Result<(), RestoreError> {
     let last = store.appended();
     if seq <= last {
@@ -211,12 +218,22 @@ fn restore(
         message.ttl_s = seconds;
     }
     message.scheduled = headers.schedule.is_some() && store.config().schedules;
+    found.extend(headers.stream_source.and_then(header::progress).map(Restored::Source));
     let gap = seq - last - 1 + u64::from(expired);
     if gap > 0 {
         store.skip_range(last + 1, gap, now, false)?;
     }
     if !expired {
         store.append_at(seq, ts_ns, now.mono, &message, false)?;
+        let pattern = headers.schedule.filter(|_| message.scheduled);
+        let pattern = pattern.and_then(|text| Pattern::parse(text, headers.schedule_zone).ok());
+        if let Some(next) = pattern.and_then(|pattern| pattern.resumed(Wall(ts_ns), now.wall)) {
+            found.push(Restored::Schedule(Scheduled {
+                subject: message.subject.into(),
+                next_ns: next.0,
+                seq,
+            }));
+        }
     }
     Ok(())
 }
