@@ -39,6 +39,8 @@ pub(crate) struct Slot {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Consumers {
+    /// The domain that stands in acknowledgement subjects; empty for none.
+    domain: String,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     names: BTreeMap<Arc<str>, u32>,
@@ -51,6 +53,11 @@ pub(crate) struct Consumers {
 }
 
 impl Consumers {
+    /// None, on a server of this domain.
+    pub(super) fn new(domain: &str) -> Consumers {
+        Consumers { domain: domain.to_owned(), ..Consumers::default() }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
@@ -189,11 +196,11 @@ impl Consumers {
     }
 
     /// Lets messages reach a consumer: what belongs to its configuration is opened, the rest closed.
-    pub(crate) fn open_doors(&mut self, id: u32, account: &JsAccount, domain: &str, inbox: &Arc<Inbox>) {
-        let Some(slot) = self.slot(id) else { return };
+    pub(crate) fn open_doors(&mut self, id: u32, account: &JsAccount, inbox: &Arc<Inbox>) {
+        let domain = if self.domain.is_empty() { "_" } else { &self.domain };
         let hash = subjects::hash8(account.name().as_bytes());
-        let place =
-            format!("{}.{}", if domain.is_empty() { "_" } else { domain }, String::from_utf8_lossy(&hash));
+        let place = format!("{domain}.{}", String::from_utf8_lossy(&hash));
+        let Some(slot) = self.slot(id) else { return };
         slot.close(account);
         let consumer = &slot.consumer;
         let identity = consumer.identity();

@@ -151,7 +151,7 @@ impl Host {
         let id = self.consumers.insert(consumer);
         self.consumers.set_key(id, key);
         let inbox = Arc::clone(&self.handle.inbox);
-        self.consumers.open_doors(id, &self.account, &self.js.settings.domain, &inbox);
+        self.consumers.open_doors(id, &self.account, &inbox);
         self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
     }
 }

@@ -148,6 +148,7 @@ impl Host {
         let disk = js.disk();
         let counted = matches!(life, Life::Recovered(_));
         let limits = js.stream_limits(&account);
+        let consumers = Consumers::new(&js.settings.domain);
         Host {
             js,
             account,
@@ -158,7 +159,7 @@ impl Host {
             lane,
             disk,
             lane_ended: false,
-            consumers: Consumers::default(),
+            consumers,
             limits,
             used: 0,
             open_batches: (0, 0),

@@ -275,7 +275,7 @@ impl Host {
                 consumer.write(Promise::Durable, now, entropy, store);
             }
         }
-        self.consumers.open_doors(id, &self.account, &self.js.settings.domain, &self.handle.inbox);
+        self.consumers.open_doors(id, &self.account, &self.handle.inbox);
         self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
         self.told_created(batch, request, id, true, now);
     }
@@ -335,7 +335,7 @@ impl Host {
             Ok(Change::Changed(new)) => {
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.update(cx, *new));
                 self.keep_consumer(id);
-                self.consumers.open_doors(id, &self.account, &self.js.settings.domain, &self.handle.inbox);
+                self.consumers.open_doors(id, &self.account, &self.handle.inbox);
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
                 self.consumers.make_ready(id);
                 self.recheck_after_change(batch, now);
