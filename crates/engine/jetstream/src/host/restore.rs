@@ -195,7 +195,9 @@ impl Host {
             }
             // Nothing is due, and nothing is asked of sources, before everything is there.
             self.stream.schedules().restore(&schedules);
-            self.follow.restore(sources);
+            for source in sources {
+                self.store.sourced(&source.index_name, source.seq, &source.identity);
+            }
             self.touch(now);
             self.handle.set_phase(Phase::Running);
             self.open_doors();
