@@ -16,6 +16,8 @@ impl World {
             83..87 => self.delete(stream)?,
             87..88 => self.purge(stream)?,
             88..90 => self.update(stream)?,
+            90..92 if self.mortal_consumers => self.consumer_life()?,
+            92..93 if self.mortal_streams => self.drop_stream(stream)?,
             _ => {
                 let most = self.draw.pick(&[1_000_000, 100_000_000, 2_000_000_000, 15_000_000_000]);
                 self.advance(most);
@@ -47,11 +49,15 @@ impl World {
             outcome: Outcome::Unknown,
             seq: None,
             fate: Fate::Kept,
+            dead: false,
         });
         (id, model.subjects[subject].clone(), payload)
     }
 
     fn publish(&mut self, stream: usize) -> Result {
+        if !self.streams[stream].exists && self.draw.percent(50) {
+            return self.make_stream(stream);
+        }
         let model = &mut self.streams[stream];
         let mut header = String::new();
         let msg_id = match self.draw.below(10) {
@@ -124,6 +130,9 @@ impl World {
             return Ok(());
         }
         let at = self.draw.below(self.consumers.len());
+        if !self.consumers[at].exists && self.draw.percent(50) {
+            return self.make_consumer(at);
+        }
         if self.consumers[at].push || self.consumers[at].pulls > 5 {
             return Ok(());
         }
@@ -192,22 +201,23 @@ impl World {
         confirm: bool,
     ) -> Result {
         self.consumers[at].sent_ack(seq);
+        let life = self.consumers[at].life;
         self.saw(if confirm { "acknowledgements to be confirmed" } else { "acknowledgements" });
-        let ask = if confirm { Ask::Ack { consumer: at, seq } } else { Ask::Nothing };
+        let ask = if confirm { Ask::Ack { consumer: at, seq, life } } else { Ask::Nothing };
         self.send(subject, "", text.as_bytes(), ask).map(|_| ())
     }
 
     /// What is taken away from a stream may have been pending.
     fn disturb(&mut self, stream: usize) {
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.stream == stream) {
-            consumer.exact = false;
+            (consumer.exact, consumer.calm) = (false, false);
         }
     }
 
     fn delete(&mut self, stream: usize) -> Result {
         let model = &self.streams[stream];
         let known: Vec<(u64, usize)> = model.by_seq.iter().map(|(seq, id)| (*seq, *id)).collect();
-        if known.is_empty() {
+        if known.is_empty() || !model.is_there() {
             return Ok(());
         }
         let (seq, id) = self.draw.pick(&known);
@@ -222,6 +232,9 @@ impl World {
     }
 
     fn purge(&mut self, stream: usize) -> Result {
+        if !self.streams[stream].is_there() {
+            return Ok(());
+        }
         let order = self.streams[stream].next_order();
         let subject = self.draw.percent(60).then(|| self.draw.below(4));
         self.streams[stream]
@@ -239,7 +252,7 @@ impl World {
     }
 
     fn update(&mut self, stream: usize) -> Result {
-        if self.streams[stream].retention != Retention::Limits {
+        if self.streams[stream].retention != Retention::Limits || !self.streams[stream].is_there() {
             return Ok(());
         }
         let limits = swarm::limits(&mut self.draw);
@@ -247,9 +260,10 @@ impl World {
         model.asked.push(limits);
         model.tightest = model.tightest.tighter(limits);
         let body = swarm::stream_config(model, limits);
+        let life = model.life;
         let subject = format!("$JS.API.STREAM.UPDATE.{}", model.name);
         self.disturb(stream);
         self.saw("updates");
-        self.send(&subject, "", body.as_bytes(), Ask::Update { stream, limits }).map(|_| ())
+        self.send(&subject, "", body.as_bytes(), Ask::Update { stream, limits, life }).map(|_| ())
     }
 }

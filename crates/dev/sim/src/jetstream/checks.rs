@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::{Json, base64};
-use super::model::{AckPolicy, Fate, Limits, Outcome, Retention};
+use super::model::{AckPolicy, ConsumerModel, Fate, Limits, Outcome, Publish, Retention};
 use super::swarm;
 use super::tamper::Break;
 use super::world::{Result, Trouble, World};
@@ -21,26 +21,69 @@ impl World {
         for at in 0..self.streams.len() {
             let name = self.streams[at].name.clone();
             if self.streams[at].exists {
-                let info = self.demand(&format!("$JS.API.STREAM.INFO.{name}"), "")?;
-                self.check_config(at, &info)?;
-                continue;
+                let info = self.call(&format!("$JS.API.STREAM.INFO.{name}"), "")?;
+                if info.get("error").is_some() && self.streams[at].leaving {
+                    self.stream_gone(at);
+                } else if info.get("error").is_some() {
+                    return wrong(format!("{name}: is there, and was answered {info:?}"));
+                } else {
+                    // What was asked for and not done never will be.
+                    self.streams[at].leaving = false;
+                    self.check_config(at, &info)?;
+                }
             }
-            let body = swarm::stream_config(&self.streams[at], self.streams[at].limits);
-            self.demand(&format!("$JS.API.STREAM.CREATE.{name}"), &body)?;
-            self.streams[at].exists = true;
+            if self.streams[at].in_memory {
+                self.verify_with_consumers(at)?;
+                self.saw("streams in memory begun anew");
+            }
+            if !self.streams[at].exists {
+                let body = swarm::stream_config(&self.streams[at], self.streams[at].limits);
+                self.demand(&format!("$JS.API.STREAM.CREATE.{name}"), &body)?;
+                (self.streams[at].exists, self.streams[at].coming) = (true, false);
+            }
         }
         for at in 0..self.consumers.len() {
-            let consumer = &self.consumers[at];
-            let (name, stream) = (consumer.name.clone(), self.streams[consumer.stream].name.clone());
-            if consumer.exists {
-                self.demand(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
-                continue;
+            self.ensure_consumer(at)?;
+        }
+        Ok(())
+    }
+
+    fn ensure_consumer(&mut self, at: usize) -> Result {
+        let consumer = &self.consumers[at];
+        let model = &self.streams[consumer.stream];
+        let (name, stream, retention) = (consumer.name.clone(), model.name.clone(), model.retention);
+        if consumer.exists {
+            let info = self.call(&format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), "")?;
+            let order = self.streams[self.consumers[at].stream].next_order;
+            let consumer = &mut self.consumers[at];
+            if info.get("error").is_some() && consumer.leaving {
+                consumer.reset(retention);
+            } else if info.get("error").is_some() {
+                return wrong(format!("{stream} {name}: is there, and was answered {info:?}"));
+            } else {
+                consumer.leaving = false;
+                let found = swarm::setting_of(info.get("config"), &stream);
+                if found != consumer.setting() && !consumer.asked.contains(&found) {
+                    return wrong(format!(
+                        "{stream} {name}: has {found:?}, and was told to have {:?} or {:?}",
+                        consumer.setting(),
+                        consumer.asked
+                    ));
+                }
+                consumer.adopt(found, order);
+                consumer.asked.clear();
             }
-            let body = swarm::consumer_config(at, consumer, &self.streams[consumer.stream]);
+        }
+        let consumer = &self.consumers[at];
+        if !consumer.exists {
+            let model = &self.streams[consumer.stream];
+            let body = swarm::consumer_config(at, consumer, &consumer.setting(), model);
+            // It may have been made, and have delivered, before a crash.
+            let exact = !model.tightest.any() && !consumer.coming;
+            let order = model.next_order;
+            (self.consumers[at].coming, self.consumers[at].calm) = (true, true);
             self.demand(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body)?;
-            let undisturbed = !self.streams[self.consumers[at].stream].tightest.any();
-            self.consumers[at].exists = true;
-            self.consumers[at].exact = undisturbed;
+            self.consumers[at].made(order, exact);
         }
         Ok(())
     }
@@ -80,6 +123,15 @@ impl World {
 
     /// A stream and its consumers, as they are at one moment. Ages may pass in between.
     fn verify_with_consumers(&mut self, at: usize) -> Result {
+        if !self.streams[at].exists {
+            let info = self.call(&format!("$JS.API.STREAM.INFO.{}", self.streams[at].name), "")?;
+            let gone = info.get("error").get("err_code").number() == 10059;
+            return if gone {
+                Ok(())
+            } else {
+                wrong(format!("{}: is gone, and is there", self.streams[at].name))
+            };
+        }
         for _ in 0..100 {
             let (state, found) = self.verify_stream(at)?;
             let mut infos = Vec::new();
@@ -87,6 +139,13 @@ impl World {
                 if self.consumers[consumer].stream == at {
                     let (stream, name) = (&self.streams[at].name, &self.consumers[consumer].name);
                     let subject = format!("$JS.API.CONSUMER.INFO.{stream}.{name}");
+                    if !self.consumers[consumer].exists {
+                        let info = self.call(&subject, "")?;
+                        if info.get("error").get("err_code").number() != 10014 {
+                            return wrong(format!("{subject}: is gone, and is there"));
+                        }
+                        continue;
+                    }
                     infos.push((consumer, self.demand(&subject, "")?));
                 }
             }
@@ -150,8 +209,8 @@ impl World {
         if self.broken == Some(Break::WrongMessages) {
             messages += 1;
         }
-        // One that never had a message begins at 0.
-        let never = u64::from(last > 0);
+        // One that never had a message begins at 0, until it is purged.
+        let never = u64::from(last > 0 || first == 1);
         let begins = found.first_key_value().map_or((last + 1) * never, |(seq, _)| *seq);
         let deleted = state.get("num_deleted").number();
         let length = (last + 1) * never - first;
@@ -214,7 +273,7 @@ impl World {
     /// What was acknowledged is there, unless something took it away; what was removed is not.
     fn check_kept(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
         let model = &self.streams[at];
-        for (id, publish) in model.publishes.iter().enumerate() {
+        for (id, publish) in model.publishes.iter().enumerate().filter(|(_, publish)| !publish.dead) {
             let place = publish.seq.filter(|seq| found.contains_key(seq));
             if let Some(seq) = place {
                 if publish.fate == Fate::Gone {
@@ -227,7 +286,7 @@ impl World {
             }
             let Some(seq) = publish.seq else { continue };
             if model.may_have_gone(id, self.now)
-                || self.may_be_done(at, seq, publish.subject)
+                || self.may_be_done(at, seq, publish)
                 || model.may_be_purged(publish, found)
             {
                 continue;
@@ -238,12 +297,12 @@ impl World {
     }
 
     /// Whether those who need the message may have acknowledged it.
-    fn may_be_done(&self, at: usize, seq: u64, subject: usize) -> bool {
-        let mut those = self.consumers.iter().filter(|c| c.stream == at && c.exists && c.matches(subject));
+    fn may_be_done(&self, at: usize, seq: u64, publish: &Publish) -> bool {
+        let mut own = self.consumers.iter().filter(|c| c.stream == at);
         match self.streams[at].retention {
             Retention::Limits => false,
-            Retention::WorkQueue => those.any(|consumer| consumer.may_be_done(seq)),
-            Retention::Interest => those.all(|consumer| consumer.may_be_done(seq)),
+            Retention::WorkQueue => own.any(|consumer| consumer.may_be_done(seq)),
+            Retention::Interest => own.filter(|c| c.has_interest(publish)).all(|c| c.may_be_done(seq)),
         }
     }
 
@@ -253,6 +312,9 @@ impl World {
             return Ok(());
         }
         for (number, batch) in model.batches.iter().enumerate() {
+            if batch.members.iter().any(|id| model.publishes[*id].dead) {
+                continue;
+            }
             let members = batch.members.iter().map(|id| &model.publishes[*id]);
             let removed = members.clone().any(|member| model.may_be_removed(member));
             let there = members.filter(|m| m.seq.is_some_and(|seq| found.contains_key(&seq))).count();
@@ -270,12 +332,13 @@ impl World {
     /// Nothing stays that everybody has acknowledged.
     fn check_done(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
         let model = &self.streams[at];
-        if model.retention == Retention::Limits {
+        let own = || self.consumers.iter().filter(|c| c.stream == at);
+        if model.retention == Retention::Limits || own().any(ConsumerModel::is_uncertain) {
             return Ok(());
         }
         for (seq, id) in found {
             let subject = model.publishes[*id].subject;
-            let mut those = self.consumers.iter().filter(|c| c.stream == at && c.matches(subject));
+            let mut those = own().filter(|c| c.exists && c.matches(subject));
             // What was given up is kept.
             if those.clone().any(|consumer| consumer.max_deliver > 0) {
                 continue;
@@ -306,11 +369,11 @@ impl World {
             _ => {}
         }
         let who = format!("{stream} {name}");
-        let waiting = found
-            .range(delivered + 1..)
-            .filter(|(_, id)| consumer.matches(model.publishes[**id].subject))
-            .count() as u64;
-        if pending != waiting {
+        let ahead = || found.range(delivered + 1..).map(|(_, id)| &model.publishes[*id]);
+        let waiting = ahead().filter(|publish| consumer.matches(publish.subject)).count() as u64;
+        // What another filter had passed over stays behind.
+        let least = ahead().filter(|publish| consumer.is_meant(publish)).count() as u64;
+        if consumer.asked.is_empty() && !(least..=waiting).contains(&pending) {
             return wrong(format!("{who}: {pending} are pending after {delivered}, and {waiting} are there"));
         }
         if floor > delivered {
@@ -357,15 +420,18 @@ impl World {
             return None;
         }
         let open = |(seq, id): &(&u64, &usize)| {
-            consumer.matches(model.publishes[**id].subject) && !consumer.acked.contains(seq)
+            consumer.is_meant(&model.publishes[**id]) && !consumer.acked.contains(seq)
         };
         found.range(..=floor).find(open).map(|(seq, _)| *seq)
     }
 
     /// Every consumer is served until it has everything.
     pub(super) fn drain_all(&mut self) -> Result {
+        self.settle()?;
         for at in 0..self.consumers.len() {
-            self.drain(at)?;
+            if self.consumers[at].exists {
+                self.drain(at)?;
+            }
         }
         self.settle()
     }
@@ -403,7 +469,7 @@ impl World {
         let consumer = &mut self.consumers[at];
         let model = &self.streams[stream];
         for (seq, id) in &found {
-            if consumer.matches(model.publishes[*id].subject) && !consumer.delivered.contains_key(seq) {
+            if consumer.is_meant(&model.publishes[*id]) && !consumer.delivered.contains_key(seq) {
                 return wrong(format!("{name} {}: {seq}, publish {id}, was never delivered", consumer.name));
             }
         }
@@ -413,13 +479,20 @@ impl World {
         Ok(())
     }
 
+    /// Whether somebody takes every message of the stream.
+    fn all_is_wanted(&self, at: usize) -> bool {
+        let wanted =
+            |subject| self.consumers.iter().any(|c| c.stream == at && c.exists && c.matches(subject));
+        (0..self.streams[at].subjects.len()).all(wanted)
+    }
+
     /// What was worked off leaves nothing behind.
     pub(super) fn verify_empty(&mut self) -> Result {
         for at in 0..self.streams.len() {
             let own: Vec<_> = self.consumers.iter().filter(|consumer| consumer.stream == at).collect();
             let certain = own.iter().all(|c| c.max_deliver == 0 && c.policy == AckPolicy::Explicit);
             let retention = self.streams[at].retention;
-            if retention == Retention::Limits || own.is_empty() || !certain {
+            if retention == Retention::Limits || own.is_empty() || !certain || !self.all_is_wanted(at) {
                 continue;
             }
             let name = self.streams[at].name.clone();

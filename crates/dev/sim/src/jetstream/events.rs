@@ -40,13 +40,22 @@ impl World {
         let answer = Json::read(&event.payload);
         let failed = answer.get("error").is_some();
         match ask {
+            Ask::MakeStream { .. }
+            | Ask::DropStream { .. }
+            | Ask::MakeConsumer { .. }
+            | Ask::DropConsumer { .. }
+            | Ask::ChangeConsumer { .. } => {
+                let error = failed.then(|| format!("{:?}", answer.get("error")));
+                self.life_answered(ask, error)?;
+            }
             Ask::Call => {
                 self.answers.insert(number, event.payload.clone());
             }
             Ask::Nothing => {}
             Ask::Publish { stream, id, expected } => self.published(stream, id, expected, &answer)?,
             Ask::Commit { stream, batch } => self.committed(stream, batch, &answer)?,
-            Ask::Ack { consumer, seq } => {
+            Ask::Ack { consumer, life, .. } if self.consumers[consumer].life != life => {}
+            Ask::Ack { consumer, seq, .. } => {
                 if !event.payload.is_empty() {
                     return Err(Trouble::Wrong(format!("an acknowledgement was answered {answer:?}")));
                 }
@@ -55,11 +64,15 @@ impl World {
             }
             Ask::Delete { stream, id } => {
                 // One that was gone was found by nobody.
-                if !failed {
+                if !failed && !self.streams[stream].publishes[id].dead {
                     self.streams[stream].publishes[id].fate = Fate::Gone;
                 }
             }
+            Ask::Purge { stream, order, .. } if !self.streams[stream].has_purge(order) => {}
             Ask::Purge { stream, order, subject } => {
+                if failed && self.streams[stream].leaving {
+                    return Ok(());
+                }
                 if failed {
                     return Err(Trouble::Wrong(format!("a purge failed: {answer:?}")));
                 }
@@ -72,7 +85,11 @@ impl World {
                     purge.until = Some(until);
                 });
             }
-            Ask::Update { stream, limits } => {
+            Ask::Update { stream, life, .. } if self.streams[stream].life != life => {}
+            Ask::Update { stream, limits, .. } => {
+                if failed && self.streams[stream].leaving {
+                    return Ok(());
+                }
                 if failed {
                     return Err(Trouble::Wrong(format!("an update failed: {answer:?}")));
                 }
@@ -89,6 +106,9 @@ impl World {
     fn published(&mut self, stream: usize, id: usize, expected: Option<u64>, answer: &Json) -> Result {
         let now = self.now;
         let model = &mut self.streams[stream];
+        if model.publishes[id].dead {
+            return Ok(());
+        }
         let error = answer.get("error");
         if error.is_some() {
             let code = error.get("err_code").number();
@@ -127,6 +147,9 @@ impl World {
         let now = self.now;
         let model = &mut self.streams[stream];
         let members = model.batches[batch].members.clone();
+        if members.iter().any(|member| model.publishes[*member].dead) {
+            return Ok(());
+        }
         let error = answer.get("error");
         if error.is_some() {
             if !EXPECTED.contains(&error.get("err_code").number()) {
@@ -183,8 +206,15 @@ impl World {
         if publish.fate == Fate::Gone {
             return wrong("was delivered after its removal was confirmed");
         }
-        if !consumer.matches(publish.subject) {
+        let settled = count == 1 && consumer.asked.is_empty();
+        if !(if settled { consumer.matches(publish.subject) } else { consumer.may_match(publish.subject) }) {
             return wrong("was delivered and is not wanted");
+        }
+        if !consumer.exists && !consumer.coming {
+            return wrong("was delivered to a consumer that is gone");
+        }
+        if count > 1 && consumer.knows_all() && !consumer.delivered.contains_key(&seq) {
+            return wrong("was delivered again, and never before");
         }
         if consumer.confirmed.contains(&seq) {
             return wrong("was delivered after its acknowledgement was confirmed");
@@ -228,6 +258,11 @@ impl World {
         self.asks.clear();
         self.answers.clear();
         self.streams.iter_mut().for_each(StreamModel::close_purges);
+        for at in 0..self.streams.len() {
+            if self.streams[at].in_memory {
+                self.stream_gone(at);
+            }
+        }
         for consumer in &mut self.consumers {
             consumer.pulls = 0;
             if !certain {

@@ -53,6 +53,14 @@ impl Json {
         }
     }
 
+    /// The list; empty for anything else.
+    pub(super) fn list(&self) -> &[Json] {
+        match self {
+            Json::List(list) => list,
+            _ => &[],
+        }
+    }
+
     /// Whether it is there.
     pub(super) fn is_some(&self) -> bool {
         *self != NOTHING

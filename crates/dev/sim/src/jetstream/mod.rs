@@ -13,6 +13,7 @@ mod checks;
 mod disk;
 mod events;
 mod json;
+mod lives;
 mod model;
 mod node;
 mod swarm;

@@ -47,6 +47,8 @@ pub(super) struct Publish {
     pub(super) outcome: Outcome,
     pub(super) seq: Option<u64>,
     pub(super) fate: Fate,
+    /// The stream that it was sent to was deleted since.
+    pub(super) dead: bool,
 }
 
 /// A purge, and what was sent after it but may have been executed before it.
@@ -110,9 +112,17 @@ pub(super) struct StreamModel {
     pub(super) name: String,
     pub(super) retention: Retention,
     pub(super) discard_new: bool,
+    /// It ends with its node.
+    pub(super) in_memory: bool,
     pub(super) subjects: Vec<String>,
     /// Its creation was confirmed.
     pub(super) exists: bool,
+    /// Its creation was asked for.
+    pub(super) coming: bool,
+    /// Its deletion was asked for.
+    pub(super) leaving: bool,
+    /// How often it was deleted.
+    pub(super) life: u64,
     /// The limits that were confirmed last.
     pub(super) limits: Limits,
     /// Limits that were asked for and not confirmed.
@@ -138,8 +148,12 @@ impl StreamModel {
             name: name.into(),
             retention,
             discard_new,
+            in_memory: false,
             subjects: (0..4).map(|n| format!("{name}.{n}")).collect(),
             exists: false,
+            coming: false,
+            leaving: false,
+            life: 0,
             limits,
             asked: Vec::new(),
             tightest: limits,
@@ -153,6 +167,25 @@ impl StreamModel {
             next_msg_id: 0,
             last_told: 0,
         }
+    }
+
+    /// It is there, and nobody has asked for its end.
+    pub(super) fn is_there(&self) -> bool {
+        self.exists && !self.leaving
+    }
+
+    /// It is gone, with everything in it. Numbers go on, so that nothing new is taken for something old.
+    pub(super) fn reset(&mut self) {
+        self.publishes.iter_mut().for_each(|publish| publish.dead = true);
+        (self.exists, self.coming, self.leaving) = (false, false, false);
+        self.life += 1;
+        self.asked.clear();
+        self.tightest = self.limits;
+        self.by_seq.clear();
+        self.orders.clear();
+        self.by_msg_id.clear();
+        self.purges.clear();
+        self.last_told = 0;
     }
 
     pub(super) fn next_order(&mut self) -> u64 {
@@ -169,10 +202,12 @@ impl StreamModel {
                 p.payload == payload && self.subjects.get(p.subject).is_some_and(|s| s == subject)
             })
         });
-        known.ok_or_else(|| {
-            let payload = String::from_utf8_lossy(payload);
-            format!("{}: {subject} {payload:?} was never published", self.name)
-        })
+        let text = || format!("{}: {subject} {:?}", self.name, String::from_utf8_lossy(payload));
+        let known = known.ok_or_else(|| format!("{} was never published", text()))?;
+        if self.publishes[known].dead {
+            return Err(format!("{} is of an earlier life", text()));
+        }
+        Ok(known)
     }
 
     /// Somebody was told that this publish has this sequence.
@@ -248,7 +283,7 @@ impl StreamModel {
         // One that was promised by an earlier duplicate may not have been seen yet.
         let open =
             |p: &Publish| p.outcome == Outcome::Unknown || (p.outcome == Outcome::Acked && p.seq.is_none());
-        let same = |p: &&mut Publish| p.msg_id == Some(msg_id) && open(p);
+        let same = |p: &&mut Publish| p.msg_id == Some(msg_id) && !p.dead && open(p);
         let mut candidates: Vec<&mut Publish> = self.publishes.iter_mut().filter(same).collect();
         match candidates.as_mut_slice() {
             [] => {
@@ -285,6 +320,11 @@ impl StreamModel {
         })
     }
 
+    /// Whether this purge is one of this life.
+    pub(super) fn has_purge(&self, order: u64) -> bool {
+        self.purges.iter().any(|purge| purge.order == order)
+    }
+
     /// Purges that were not answered never will be.
     pub(super) fn close_purges(&mut self) {
         let until = self.next_order;
@@ -293,8 +333,12 @@ impl StreamModel {
         }
     }
 
-    /// Bytes of a message in a file.
+    /// Bytes that a message counts for, in a file or in memory.
     pub(super) fn stored_len(&self, publish: &Publish) -> u64 {
+        if self.in_memory {
+            let subject = self.subjects[publish.subject].len();
+            return (subject + publish.header_len + publish.payload.len() + 16) as u64;
+        }
         let header = if publish.header_len > 0 { publish.header_len + 4 } else { 0 };
         (22 + self.subjects[publish.subject].len() + header + publish.payload.len() + 8) as u64
     }
@@ -303,7 +347,7 @@ impl StreamModel {
     pub(super) fn may_have_gone(&self, id: usize, now: u64) -> bool {
         let publish = &self.publishes[id];
         let later = |p: &&Publish| {
-            p.order > publish.order && !matches!(p.outcome, Outcome::Refused | Outcome::Duplicate)
+            p.order > publish.order && !p.dead && !matches!(p.outcome, Outcome::Refused | Outcome::Duplicate)
         };
         let tightest = self.tightest;
         let over = |limit: u64, count: u64| limit > 0 && count >= limit;
@@ -348,6 +392,22 @@ pub(super) struct ConsumerModel {
     pub(super) push: bool,
     /// Its creation was confirmed.
     pub(super) exists: bool,
+    /// Its creation was asked for.
+    pub(super) coming: bool,
+    /// Its deletion was asked for.
+    pub(super) leaving: bool,
+    /// How often it was deleted.
+    pub(super) life: u64,
+    /// Nothing was taken from its stream since its creation was asked for.
+    pub(super) calm: bool,
+    /// Updates that were asked for and not confirmed.
+    pub(super) asked: Vec<Setting>,
+    /// Every filter of this life.
+    pub(super) filters: Vec<Vec<usize>>,
+    /// What was sent behind this place in the order came under the present filter.
+    pub(super) since: u64,
+    /// What was sent behind this place in the order came when it was there.
+    pub(super) born: u64,
     /// Everything that reached the client: sequence, and how often.
     pub(super) delivered: BTreeMap<u64, u64>,
     /// Acknowledgements that were confirmed.
@@ -370,9 +430,90 @@ pub(super) struct ConsumerModel {
     pub(super) last: (u64, u64),
 }
 
+/// What an update of a consumer changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) filter: Vec<usize>,
+    pub(super) ack_wait_ns: u64,
+    pub(super) max_ack_pending: u64,
+}
+
+fn meant(filter: &[usize], subject: usize) -> bool {
+    filter.is_empty() || filter.contains(&subject)
+}
+
 impl ConsumerModel {
     pub(super) fn matches(&self, subject: usize) -> bool {
-        self.filter.is_empty() || self.filter.contains(&subject)
+        meant(&self.filter, subject)
+    }
+
+    /// Whether it may have been meant to have a message, by a filter that it has or had.
+    pub(super) fn may_match(&self, subject: usize) -> bool {
+        self.matches(subject) || self.filters.iter().any(|filter| meant(filter, subject))
+    }
+
+    /// Whether it is meant to have a message, whatever became of its updates.
+    pub(super) fn is_meant(&self, publish: &Publish) -> bool {
+        let always = self.filters.iter().all(|filter| meant(filter, publish.subject));
+        let now = self.asked.is_empty() && publish.order > self.since;
+        self.matches(publish.subject) && (now || always)
+    }
+
+    /// Whether a message was sent to a stream that certainly had it.
+    pub(super) fn has_interest(&self, publish: &Publish) -> bool {
+        self.exists && !self.leaving && publish.order > self.born && self.is_meant(publish)
+    }
+
+    /// Whether every delivery of this life has reached the client: nothing is lost between a node and this client but by a crash.
+    pub(super) fn knows_all(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether nobody knows if it is there, or with which configuration.
+    pub(super) fn is_uncertain(&self) -> bool {
+        self.coming || self.leaving || !self.asked.is_empty()
+    }
+
+    /// How it is configured. Without acknowledgements, nothing is said of them.
+    pub(super) fn setting(&self) -> Setting {
+        let acks = u64::from(self.policy != AckPolicy::None);
+        Setting {
+            filter: self.filter.clone(),
+            ack_wait_ns: acks * self.ack_wait_ns,
+            max_ack_pending: acks * self.max_ack_pending,
+        }
+    }
+
+    /// An update is in force, of those that were asked for.
+    pub(super) fn adopt(&mut self, setting: Setting, order: u64) {
+        if setting.filter != self.filter {
+            (self.filter, self.since) = (setting.filter, order);
+        }
+        (self.ack_wait_ns, self.max_ack_pending) = (setting.ack_wait_ns, setting.max_ack_pending);
+    }
+
+    /// It is gone. What a work queue had done stays done.
+    pub(super) fn reset(&mut self, retention: Retention) {
+        (self.exists, self.coming, self.leaving, self.exact) = (false, false, false, false);
+        self.life += 1;
+        (self.since, self.born, self.last) = (0, 0, (0, 0));
+        self.asked.clear();
+        self.filters = vec![self.filter.clone()];
+        self.delivered.clear();
+        if retention != Retention::WorkQueue {
+            self.confirmed.clear();
+            self.acked.clear();
+        }
+        self.pending.clear();
+        self.unsettled.clear();
+        self.acked_below.clear();
+        self.held.clear();
+        self.pulls = 0;
+    }
+
+    /// It was made; `exact` if nothing is uncertain of what was delivered in this life.
+    pub(super) fn made(&mut self, order: u64, exact: bool) {
+        (self.exists, self.coming, self.born, self.exact) = (true, false, order, exact && self.calm);
     }
 
     /// An acknowledgement goes out.

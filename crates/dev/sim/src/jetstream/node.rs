@@ -13,7 +13,7 @@ use midge_broker::settings::Settings as BrokerSettings;
 use midge_broker::subscription::{Subscription, Target};
 use midge_broker::turn::{Next, Runner, Signal, Turn};
 use midge_config::schema::Authorization;
-use midge_jetstream::settings::{ServerLimits, Settings, SyncPolicy};
+use midge_jetstream::settings::{AtRest, ServerLimits, Settings, SyncPolicy};
 use midge_jetstream::{JetStream, Jobs, JsAccount, Ports};
 use midge_jsapi::account::AccountLimits;
 use midge_stdx::clock::{Mono, Now};
@@ -110,7 +110,7 @@ pub(super) struct Node {
     events: Arc<Mutex<Vec<Event>>>,
 }
 
-fn settings() -> Settings {
+fn settings(at_rest: Option<AtRest>) -> Settings {
     Settings {
         store_dir: "store".into(),
         max_memory: 1 << 40,
@@ -120,7 +120,7 @@ fn settings() -> Settings {
         sync_interval: std::time::Duration::from_secs(120),
         sync_always: false,
         domain: String::new(),
-        at_rest: None,
+        at_rest,
         max_buffered_msgs: 10_000,
         max_buffered_bytes: 64 << 20,
         api_requests: 10_000,
@@ -135,7 +135,12 @@ fn settings() -> Settings {
 
 impl Node {
     /// Starts a node over a disk; what that holds is opened by the steps that follow.
-    pub(super) fn start(disk: SimDisk, deltas: Vec<Deltas>, draw: &mut Draw) -> Node {
+    pub(super) fn start(
+        disk: SimDisk,
+        deltas: Vec<Deltas>,
+        at_rest: Option<AtRest>,
+        draw: &mut Draw,
+    ) -> Node {
         let (users, _) = Users::compile(&Authorization::default(), Setting::default());
         let accounts = Accounts::new(Some("$SYS"), &[], 1);
         let entropy = || Box::new(draw.split("secrets").seeded());
@@ -150,7 +155,7 @@ impl Node {
             entropy: Box::new(Draw::new(draw.bits()).seeded()),
         };
         let owned = JsAccount::new(account.clone(), AccountLimits::UNLIMITED);
-        let js = JetStream::new(settings(), broker.clone(), [owned], ports);
+        let js = JetStream::new(settings(at_rest), broker.clone(), [owned], ports);
         midge_jetstream::start(&js, deltas);
         Node {
             js,

@@ -39,10 +39,18 @@ pub enum Break {
     ForgetUpdate,
     /// What was acknowledged stays in the work queue.
     KeepWork,
+    /// A consumer is said to be deleted, and is not.
+    KeepConsumer,
+    /// A consumer is said to be updated, and is not.
+    ForgetChange,
+    /// A stream is said to be deleted, and is not.
+    KeepStream,
+    /// The former key is not at hand when keys change.
+    LoseKey,
 }
 
 /// All of them.
-pub const ALL: [Break; 15] = [
+pub const ALL: [Break; 19] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -58,6 +66,10 @@ pub const ALL: [Break; 15] = [
     Break::ForgetLimit,
     Break::ForgetUpdate,
     Break::KeepWork,
+    Break::KeepConsumer,
+    Break::ForgetChange,
+    Break::KeepStream,
+    Break::LoseKey,
 ];
 
 impl Break {

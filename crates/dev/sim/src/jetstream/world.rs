@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use midge_jetstream::settings::AtRest;
 use midge_stdx::clock::{Mono, Now, Wall};
+use midge_store::format::keys::Cipher;
 use midge_store::journal::{Committer, PlainRecords, Settings};
 
 use super::disk::{DiskStep, SimDisk};
 use super::json::Json;
-use super::model::{ConsumerModel, Limits, StreamModel};
+use super::model::{ConsumerModel, Limits, Setting, StreamModel};
 use super::node::{Node, Step};
 use super::swarm;
 use super::tamper::Break;
@@ -41,13 +43,23 @@ pub(super) enum Ask {
     /// The end of a batch.
     Commit { stream: usize, batch: usize },
     /// An acknowledgement.
-    Ack { consumer: usize, seq: u64 },
+    Ack { consumer: usize, seq: u64, life: u64 },
     /// A deletion of one message.
     Delete { stream: usize, id: usize },
     /// A purge.
     Purge { stream: usize, order: u64, subject: Option<usize> },
     /// An update.
-    Update { stream: usize, limits: Limits },
+    Update { stream: usize, limits: Limits, life: u64 },
+    /// A stream that is to be made, in this life of its name.
+    MakeStream { stream: usize, life: u64 },
+    /// A stream that is to go.
+    DropStream { stream: usize, life: u64 },
+    /// A consumer that is to be made.
+    MakeConsumer { consumer: usize, life: u64 },
+    /// A consumer that is to go.
+    DropConsumer { consumer: usize, life: u64 },
+    /// An update of a consumer.
+    ChangeConsumer { consumer: usize, life: u64, setting: Setting },
     /// Something whose answer somebody waits for.
     Call,
     /// Something whose answer does not matter.
@@ -86,8 +98,14 @@ pub(super) struct World {
     lane_ops: usize,
     first_segment_len: u64,
     pub(super) acts: usize,
+    /// Files are encrypted under the key of that number, and may be under the one before.
+    keys: Option<(u32, Cipher)>,
     /// A crash may come at any call.
     perilous: bool,
+    /// Consumers are updated, deleted, made anew.
+    pub(super) mortal_consumers: bool,
+    /// Streams are deleted and made anew.
+    pub(super) mortal_streams: bool,
 }
 
 const START: u64 = 1_000_000_000_000;
@@ -107,6 +125,8 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
     let lane_ops = draw.pick(&[2, 8, 64, 65_536]);
     let first_segment_len = draw.pick(&[16 << 10, 64 << 10, 1 << 20]);
     let acts = draw.between(10, 120);
+    let keys = draw.percent(25).then(|| (0, draw.pick(&[Cipher::Aes, Cipher::ChaCha])));
+    let (mortal_consumers, mortal_streams) = (draw.percent(40), draw.percent(30));
     if aloud {
         files.trace();
     }
@@ -128,7 +148,10 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         lane_ops,
         first_segment_len,
         acts,
+        keys,
         perilous: false,
+        mortal_consumers,
+        mortal_streams,
     };
     if let Err(failure) = world.lives() {
         world.note(|| format!("FAILED: {failure}"));
@@ -292,6 +315,11 @@ impl World {
             self.forget(false);
         }
         self.saw("openings");
+        if let Some((number, _)) = &mut self.keys {
+            *self.verdict.seen.entry("encrypted openings").or_insert(0) += 1;
+            // What is there is under this key by now.
+            *number += u32::from(self.draw.percent(30));
+        }
         Ok(())
     }
 
@@ -312,7 +340,13 @@ impl World {
         let deltas: Vec<String> = report.deltas.iter().map(|deltas| format!("{deltas:?}")).collect();
         self.note(|| format!("---- open, {} frames, deltas {deltas:?}", report.frames));
         let disk = SimDisk::new(self.files.clone(), committer, self.lane_ops, self.broken);
-        let node = Node::start(disk, report.deltas, &mut self.draw);
+        let at_rest = self.keys.map(|(number, cipher)| AtRest {
+            key: format!("key {number}").into_bytes(),
+            previous: (number > 0 && self.broken != Some(Break::LoseKey))
+                .then(|| format!("key {}", number - 1).into_bytes()),
+            cipher,
+        });
+        let node = Node::start(disk, report.deltas, at_rest, &mut self.draw);
         node.subscribe("_R.>", 0);
         for (at, consumer) in self.consumers.iter().enumerate() {
             let inbox = if consumer.push { format!("_D.{at}") } else { format!("_P.{at}") };
