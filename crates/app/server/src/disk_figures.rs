@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use midge_disk::metrics::{BOUNDS_US, Latency, Metrics};
-use midge_views::metrics::{DiskFigures, Durations};
+use midge_disk::metrics::{BOUNDS_US, Latency, Metrics, SIZES};
+use midge_views::metrics::{DiskFigures, Durations, Sizes};
 
 /// The figures at this moment.
 pub(crate) fn read(metrics: &Metrics) -> DiskFigures {
@@ -14,6 +14,7 @@ pub(crate) fn read(metrics: &Metrics) -> DiskFigures {
         written_bytes: metrics.written_bytes.get(),
         batches: metrics.batches.get(),
         operations: metrics.operations.get(),
+        batch_sizes: batch_sizes(metrics),
         asides: metrics.asides.get(),
         failures: metrics.failures.get(),
         refusals: metrics.refusals.get(),
@@ -21,6 +22,15 @@ pub(crate) fn read(metrics: &Metrics) -> DiskFigures {
         queued_bytes: metrics.queued_bytes.get(),
         queued_operations: metrics.queued_operations.get(),
         free_bytes: metrics.free_bytes.get(),
+    }
+}
+
+fn batch_sizes(metrics: &Metrics) -> Sizes {
+    let figures = metrics.batch_sizes.figures();
+    Sizes {
+        buckets: SIZES.into_iter().zip(figures).collect(),
+        larger: figures.last().copied().unwrap_or(0),
+        sum: metrics.operations.get(),
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct Pace {
 struct Due {
     idle: Option<Instant>,
     flush: Option<Instant>,
+    late: Option<Instant>,
     close: Instant,
     probe: Instant,
     /// Lanes with cached bytes, by the time of their sync.
@@ -84,6 +85,7 @@ impl Driver {
         let due = Due {
             idle: None,
             flush: None,
+            late: None,
             close: now + pace.close_after,
             probe: now,
             cached: VecDeque::new(),
@@ -181,6 +183,7 @@ impl Driver {
             }
             self.metrics.batches.add(1);
             self.metrics.operations.add(count);
+            self.metrics.batch_sizes.record(count);
             self.committer.commit(&mut self.batch, &mut self.done);
             let weights = std::mem::take(&mut self.weights);
             self.inbox.release(&weights, &mut self.rooms);
@@ -352,6 +355,9 @@ impl Driver {
             self.committer.flush();
             self.due.flush = None;
         }
+        if self.due.late.is_some_and(|at| at <= now) {
+            self.committer.write_late();
+        }
         while let Some((_, lane)) = self.due.cached.pop_front_if(|(at, _)| *at <= now) {
             if self.lanes.contains_key(&lane) && self.inbox.settle(lane) {
                 self.checkpoint(Lane(lane), INTERVAL, now);
@@ -369,6 +375,11 @@ impl Driver {
         let after = now + self.pace.idle_after;
         if self.committer.is_idle_wanted() {
             self.due.idle.get_or_insert(after);
+        }
+        if !self.committer.is_late() {
+            self.due.late = None;
+        } else {
+            self.due.late.get_or_insert(now + limits::LATE_AFTER);
         }
         if !self.committer.is_flush_wanted() {
             self.due.flush = None;
@@ -439,7 +450,7 @@ impl Driver {
 impl Due {
     fn next(&self) -> Instant {
         let cached = self.cached.front().map(|(at, _)| *at);
-        let soon = [self.idle, self.flush, cached].into_iter().flatten();
+        let soon = [self.idle, self.flush, self.late, cached].into_iter().flatten();
         soon.chain([self.close, self.probe]).min().unwrap_or(self.close)
     }
 }

@@ -16,6 +16,8 @@ pub const ROUND_BYTES: usize = 8 << 20;
 pub const OP_BYTES: usize = 64;
 /// After so long without a batch the committer tidies up; also the longest that a delta which was only cached stays unsynced.
 pub const IDLE_AFTER: Duration = Duration::from_millis(5);
+/// Files of consumers wait no longer than this to be written, even when the committer is never idle.
+pub const LATE_AFTER: Duration = Duration::from_millis(100);
 /// The committer looks for its next batch for so long before it sleeps, if its last wait was short: waking a thread costs more.
 pub const SPIN: Duration = Duration::from_micros(50);
 /// How often what was written with `Promise::Cached` is synced, as in the Go server.

@@ -57,6 +57,37 @@ impl LatencyFigures {
     }
 }
 
+/// Upper bounds of the buckets of [`Sizes`]; what is larger than the last is in one bucket more.
+pub const SIZES: [u64; 14] = {
+    let mut bounds = [1; 14];
+    let mut at = 1;
+    while at < bounds.len() {
+        bounds[at] = bounds[at - 1] * 2;
+        at += 1;
+    }
+    bounds
+};
+
+/// How large things were, in buckets of doubling width.
+#[derive(Debug, Default)]
+pub struct Sizes {
+    buckets: [AtomicU64; SIZES.len() + 1],
+}
+
+impl Sizes {
+    pub(crate) fn record(&self, size: usize) {
+        let at = SIZES.iter().position(|bound| size as u64 <= *bound).unwrap_or(SIZES.len());
+        if let Some(bucket) = self.buckets.get(at) {
+            bucket.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many there were in each bucket, see [`SIZES`].
+    pub fn figures(&self) -> [u64; SIZES.len() + 1] {
+        std::array::from_fn(|at| self.buckets.get(at).map_or(0, |bucket| bucket.load(Relaxed)))
+    }
+}
+
 /// A number that others read.
 #[derive(Debug, Default)]
 pub struct Figure(AtomicU64);
@@ -89,6 +120,8 @@ pub struct Metrics {
     pub written_bytes: Figure,
     /// Batches of the committer.
     pub batches: Figure,
+    /// Operations of each of them.
+    pub batch_sizes: Sizes,
     /// Operations in them.
     pub operations: Figure,
     /// Operations that went to the workers.
@@ -112,6 +145,16 @@ pub struct Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_size_is_in_its_bucket() {
+        let sizes = Sizes::default();
+        for size in [1, 2, 3, 4, 8192, 8193] {
+            sizes.record(size);
+        }
+        let figures = sizes.figures();
+        assert_eq!((&figures[..3], &figures[13..]), (&[1, 1, 2][..], &[1, 1][..]));
+    }
 
     #[test]
     fn each_call_is_in_the_bucket_of_its_duration() {

@@ -13,7 +13,7 @@ use midge_views::connz::{Connz, ConnzOptions};
 use midge_views::healthz::{Healthz, HealthzOptions, JetStream, healthz};
 use midge_views::jsz::{Jsz, JszOptions, NOT_LEADER};
 use midge_views::metrics::{
-    AssetFigures, DiskFigures, Durations, JetStreamFigures, MetricsSnapshot, StreamFigures,
+    AssetFigures, DiskFigures, Durations, JetStreamFigures, MetricsSnapshot, Sizes, StreamFigures,
 };
 use midge_views::subsz::{Subsz, SubszOptions};
 use midge_views::varz::Varz;
@@ -129,6 +129,7 @@ impl Observe for Fake {
                 disk: Some(DiskFigures {
                     written_bytes: 77,
                     commit_syncs: Durations { buckets: vec![(0.5, 2), (1.0, 1)], longer: 1, sum_s: 2.5 },
+                    batch_sizes: Sizes { buckets: vec![(1, 4), (2, 3)], larger: 2, sum: 19 },
                     ..DiskFigures::default()
                 }),
                 ..JetStreamFigures::default()
@@ -426,6 +427,12 @@ async fn metrics_have_own_names_and_those_of_the_exporter() {
         "midge_disk_commit_sync_seconds_bucket{le=\"+Inf\"} 4",
         "midge_disk_commit_sync_seconds_sum 2.5",
         "midge_disk_commit_sync_seconds_count 4",
+        "# TYPE midge_disk_batch_size histogram",
+        "midge_disk_batch_size_bucket{le=\"1.0\"} 4",
+        "midge_disk_batch_size_bucket{le=\"2.0\"} 7",
+        "midge_disk_batch_size_bucket{le=\"+Inf\"} 9",
+        "midge_disk_batch_size_sum 19.0",
+        "midge_disk_batch_size_count 9",
         "gnatsd_connz_total{server_id=\"N\\\"1\"} 3",
     ] {
         assert!(answer.body.lines().any(|l| l == line), "{line}\n{}", answer.body);

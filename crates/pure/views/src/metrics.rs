@@ -131,6 +131,8 @@ pub struct DiskFigures {
     pub batches: u64,
     /// Operations in them (counter).
     pub operations: u64,
+    /// Operations of each of them.
+    pub batch_sizes: Sizes,
     /// Operations beside them, such as reads (counter).
     pub asides: u64,
     /// Operations that failed (counter).
@@ -145,6 +147,17 @@ pub struct DiskFigures {
     pub queued_operations: u64,
     /// Bytes that may still be written.
     pub free_bytes: u64,
+}
+
+/// How large things were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Upper bounds, ascending, each with the things that were larger than the bound before (counters).
+    pub buckets: Vec<(u64, u64)>,
+    /// Things that were larger than the last bound (counter).
+    pub larger: u64,
+    /// All sizes together (counter).
+    pub sum: u64,
 }
 
 /// How long calls took.

@@ -178,10 +178,10 @@ pub(super) fn push(server: &Server, consumers: usize, messages: usize) -> Result
     let mut wires = Vec::new();
     for share in 0..SHARES {
         let mut wire = Wire::connect(server.port)?;
+        wire.subscribe(&format!("deliver.{share}.*"))?;
         for n in (share..consumers).step_by(SHARES) {
-            wire.subscribe(&format!("deliver.{n}"))?;
             let config = format!(
-                "\"durable_name\":\"push{n}\",\"deliver_subject\":\"deliver.{n}\",\"ack_policy\":\"none\""
+                "\"durable_name\":\"push{n}\",\"deliver_subject\":\"deliver.{share}.{n}\",\"ack_policy\":\"none\""
             );
             add_consumer(&mut wire, &format!("push{n}"), &config)?;
         }
@@ -269,6 +269,7 @@ pub(super) fn churn(server: &Server, window: usize, time: Duration) -> Result<Sa
         let _ = write!(out, "PUB $JS.API.CONSUMER.CREATE.S0.c{lane} _C.{lane} {}\r\n{body}\r\n", body.len());
     };
     let (mut out, mut outstanding, mut pairs) = (Vec::new(), window, 0);
+    let (mut asked, mut delays) = (vec![Instant::now(); window], Vec::new());
     for lane in 0..window {
         make(&mut out, lane);
     }
@@ -279,6 +280,9 @@ pub(super) fn churn(server: &Server, window: usize, time: Duration) -> Result<Sa
         let open = meter.started.elapsed() < time;
         wire.read(|frame| {
             let lane = frame.lane();
+            let at = asked.get_mut(lane).ok_or("an unknown lane")?;
+            delays.push(u64::try_from(at.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            *at = Instant::now();
             if frame.payload.windows(8).any(|w| w == b"\"error\":") {
                 return Err(frame.text());
             }
@@ -295,5 +299,5 @@ pub(super) fn churn(server: &Server, window: usize, time: Duration) -> Result<Sa
             Ok(())
         })?;
     }
-    Ok(meter.sample(pairs, Vec::new()))
+    Ok(meter.sample(pairs, delays))
 }

@@ -19,6 +19,8 @@ enum Floor {
     /// Against the reference with `sync_interval: always`.
     RateAlways(f64),
     P50Always(f64),
+    P99Always(f64),
+    P99(f64),
     P50(f64),
     Cpu(f64),
     Memory(f64),
@@ -61,29 +63,33 @@ fn filled(
 }
 
 fn rows() -> Vec<Row> {
-    use Floor::{Cpu, Memory, P50, P50Always, Rate, RateAlways};
+    use Floor::{Cpu, Memory, P50, P50Always, P99, P99Always, Rate, RateAlways};
     let relaxed = |row: Row| Row { relaxed: true, ..row };
     vec![
-        row("durable publish, 1,000 in flight, 128 B", vec![Rate(1.0), RateAlways(40.0)], |s| {
-            publish::run(s, &PLAIN)
-        }),
-        row("durable publish, 1,000 in flight, 1 KiB", vec![Rate(0.9)], |s| {
+        row(
+            "durable publish, 1,000 in flight, 128 B",
+            vec![Rate(1.0), RateAlways(40.0), P99Always(1.0)],
+            |s| publish::run(s, &PLAIN),
+        ),
+        row("durable publish, 1,000 in flight, 1 KiB", vec![Rate(0.9), P99Always(1.0)], |s| {
             publish::run(s, &Publishes { size: 1024, ..PLAIN })
         }),
-        row("10 streams × 1,000 in flight, 128 B", vec![Rate(0.9), RateAlways(25.0)], |s| {
+        row("10 streams × 1,000 in flight, 128 B", vec![Rate(0.9), RateAlways(25.0), P99Always(1.0)], |s| {
             publish::run(s, &Publishes { streams: 10, ..PLAIN })
         }),
-        row("1,000 streams × 1 in flight, 128 B", vec![Rate(0.4)], |s| publish::lanes(s, 1000, SECONDS)),
-        row("durable publish, one at a time", vec![P50Always(0.85)], |s| {
+        row("1,000 streams × 1 in flight, 128 B", vec![Rate(0.4), P99Always(1.0)], |s| {
+            publish::lanes(s, 1000, SECONDS)
+        }),
+        row("durable publish, one at a time", vec![P50Always(0.85), P99Always(1.0)], |s| {
             publish::run(s, &Publishes { window: 1, ..PLAIN })
         }),
-        relaxed(row("sync_interval 2m, one at a time", vec![P50(0.95), Cpu(0.6)], |s| {
+        relaxed(row("sync_interval 2m, one at a time", vec![P50(0.95), Cpu(0.6), P99(1.0)], |s| {
             publish::run(s, &Publishes { window: 1, ..PLAIN })
         })),
-        relaxed(row("sync_interval 2m, 1,000 in flight", vec![Cpu(0.4), Rate(2.0)], |s| {
+        relaxed(row("sync_interval 2m, 1,000 in flight", vec![Cpu(0.4), Rate(2.0), P99(1.0)], |s| {
             publish::run(s, &PLAIN)
         })),
-        row("memory stream, 1,000 in flight", vec![Cpu(0.4), Memory(0.6)], |s| {
+        row("memory stream, 1,000 in flight", vec![Cpu(0.4), Memory(0.6), P99(1.0)], |s| {
             let config = ",\"storage\":\"memory\"";
             publish::run(s, &Publishes { most: 500_000, config, ..PLAIN })
         }),
@@ -110,12 +116,12 @@ fn rows() -> Vec<Row> {
         }),
         filled(
             "direct get by subject, 64 in flight",
-            vec![Cpu(0.5)],
+            vec![Cpu(0.5), P99(1.0)],
             |s| consume::fill(s, KEYS, KEYS, ",\"max_msgs_per_subject\":1,\"allow_direct\":true"),
             |s| consume::direct(s, KEYS, 64, 200_000),
         ),
         row("one stream, 100 push consumers", vec![Rate(1.0), Cpu(0.5)], |s| consume::push(s, 100, 2_000)),
-        row("consumers made and deleted", vec![Rate(1.5)], |s| consume::churn(s, 16, SECONDS)),
+        row("consumers made and deleted", vec![Rate(1.5), P99(1.0)], |s| consume::churn(s, 16, SECONDS)),
         Row {
             name: "1 M messages, kill -9, until stream info is right",
             relaxed: false,
@@ -253,8 +259,10 @@ fn measure(row: &Row, programs: &Programs, rounds: usize, scratch: &Path) -> Res
     let reference = setting(&programs.reference, None, "reference");
     let always = setting(&programs.reference, Some("always"), "always");
     let midge = setting(&programs.midge, row.relaxed.then_some("2m"), "midge");
-    let with_always =
-        row.floors.iter().any(|floor| matches!(floor, Floor::RateAlways(_) | Floor::P50Always(_)));
+    let with_always = row
+        .floors
+        .iter()
+        .any(|f| matches!(f, Floor::RateAlways(_) | Floor::P50Always(_) | Floor::P99Always(_)));
     let mut samples = Vec::new();
     for n in 0..rounds {
         let round = Round {

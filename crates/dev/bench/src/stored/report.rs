@@ -50,6 +50,8 @@ fn check(floor: Floor, samples: &[Round]) -> (String, bool) {
         Floor::Rate(bound) => ("msgs/s ≥", bound, unsynced, rate, false),
         Floor::RateAlways(bound) => ("msgs/s ≥ always ×", bound, synced, rate, false),
         Floor::P50(bound) => ("p50 ≤", bound, unsynced, (|s| s.p50_us) as Figure, true),
+        Floor::P99(bound) => ("p99 ≤", bound, unsynced, (|s| s.p99_us) as Figure, true),
+        Floor::P99Always(bound) => ("p99 ≤ always ×", bound, synced, (|s| s.p99_us) as Figure, true),
         Floor::P50Always(bound) => ("p50 ≤ always ×", bound, synced, (|s| s.p50_us) as Figure, true),
         Floor::Cpu(bound) => ("CPU ≤", bound, unsynced, (|s| s.cpu_ns) as Figure, true),
         Floor::Memory(bound) => ("memory ≤", bound, unsynced, (|s| s.memory) as Figure, true),

@@ -199,7 +199,14 @@ fn disk(encoder: &mut DescriptorEncoder<'_>, now: &DiskFigures) -> Result<(), fm
     ] {
         histogram(encoder, name, help, durations)?;
     }
-    Ok(())
+    let sizes = &now.batch_sizes;
+    let mut buckets: Vec<(f64, u64)> =
+        sizes.buckets.iter().map(|(bound, count)| (*bound as f64, *count)).collect();
+    buckets.push((f64::INFINITY, sizes.larger));
+    let count = buckets.iter().map(|(_, batches)| batches).sum();
+    encoder
+        .encode_descriptor("midge_disk_batch_size", "Operations of a batch", None, MetricType::Histogram)?
+        .encode_histogram::<NoLabelSet>(sizes.sum as f64, count, &buckets, None)
 }
 
 fn histogram(

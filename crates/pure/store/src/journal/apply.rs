@@ -195,7 +195,10 @@ pub(super) fn apply(
         match image.base {
             Base::Keep => {}
             Base::Removed if cautious => {}
-            Base::Removed => remove(files, &path, touched)?,
+            Base::Removed => {
+                remove(files, &path, touched)?;
+                remove_if_empty(files, folder, name)?;
+            }
             Base::Content(content) => replace(files, &path, content, touched)?,
             Base::Staged(number) => {
                 let staged = format!("{STAGED}/{number}");
@@ -225,6 +228,22 @@ fn remove(files: &dyn Files, path: &str, touched: &mut Touched) -> Result<(), Di
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// A consumer whose files are gone leaves no folder behind.
+fn remove_if_empty(files: &dyn Files, lane: &str, name: &Name) -> Result<(), DiskError> {
+    let Name::Path(path) = name else { return Ok(()) };
+    let folder = parent(path);
+    if !folder.starts_with("obs/") {
+        return Ok(());
+    }
+    let folder = format!("{lane}/{folder}");
+    match files.list(&folder) {
+        Ok(entries) if entries.is_empty() => files.remove_folder(&folder),
+        Ok(_) => Ok(()),
+        Err(error) if error.fault == Fault::Absent => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn replace(files: &dyn Files, path: &str, content: &[u8], touched: &mut Touched) -> Result<(), DiskError> {

@@ -9,16 +9,18 @@ use super::image::Image;
 use super::lanes::Standing;
 use super::record::{Reader, Record};
 use super::scan::{Found, frames, read_segment, read_segments};
+use super::segments::{Freed, Growth};
 use super::{TRASH, limits, record};
-use crate::port::{Completion, DiskError, Fault, Files, Lane, Mode, Outcome, Ticket};
+use crate::port::{Completion, DiskError, Fault, Files, Handle, Lane, Mode, Outcome, Ticket};
 
-/// Files and folders to sync, or folders of the trash to remove. May run on any thread, at any time.
+/// Files and folders to sync, folders of the trash to remove, or a segment to create. May run on any thread, at any time.
 #[derive(Debug)]
 pub struct Job {
     id: u64,
     files: Arc<[Sync]>,
     folders: Vec<Arc<str>>,
     trash: Vec<u64>,
+    growth: Option<Growth>,
 }
 
 /// What became of a [`Job`]; to be handed to [`Committer::finished`].
@@ -27,6 +29,7 @@ pub struct Finished {
     id: u64,
     failed: Vec<(Arc<str>, DiskError)>,
     failed_folders: Vec<(Arc<str>, DiskError)>,
+    grown: Option<(Growth, Result<Handle, DiskError>)>,
 }
 
 /// The sync of a file in a job. An error is reported to one caller only: so the committer has to know which syncs may have had one.
@@ -153,7 +156,8 @@ impl Job {
             // What stays is removed at the next start.
             let _ = files.remove_folder(&format!("{TRASH}/{number}"));
         }
-        Finished { id: self.id, failed, failed_folders }
+        let grown = self.growth.map(|growth| (growth.clone(), growth.create(files)));
+        Finished { id: self.id, failed, failed_folders, grown }
     }
 }
 
@@ -171,7 +175,15 @@ impl Committer {
         let sync = |path| Sync { path, state: AtomicU8::new(WAITS) };
         let files: Arc<[Sync]> = files.into_iter().map(sync).collect();
         self.pending.insert(id, Pending { files: files.clone(), waits });
-        self.jobs.push(Job { id, files, folders, trash });
+        self.jobs.push(Job { id, files, folders, trash, growth: None });
+    }
+
+    /// Has the next segment created, if it is time.
+    pub(super) fn grow(&mut self) {
+        if let Some(growth) = self.segments.growth() {
+            self.hand_out(Vec::new(), Vec::new(), Vec::new(), Waits::Nobody);
+            self.jobs.last_mut().into_iter().for_each(|job| job.growth = Some(growth.clone()));
+        }
     }
 
     /// Whether a sync of this file may have failed in a job, which has not said so yet: the next sync would be told that all is well.
@@ -196,6 +208,7 @@ impl Committer {
 
     /// The segment that was closed last is to be checkpointed.
     pub(super) fn hand_out_last(&mut self) {
+        self.write_late();
         let Some(segment) = self.segments.closed.back() else { return };
         let (files, folders) = (segment.files.clone(), segment.folders.clone());
         let sequence = segment.header.sequence;
@@ -204,6 +217,7 @@ impl Committer {
 
     /// Hands out the syncs of a lane's checkpoint; false when there is nothing to sync.
     pub(super) fn checkpoint_lane(&mut self, lane: usize, ticket: Ticket) -> bool {
+        self.write_late();
         let mut paths = Vec::new();
         let mut ids: Vec<_> = self.lanes[lane].files.values().copied().collect();
         ids.sort_unstable();
@@ -233,6 +247,9 @@ impl Committer {
     /// Takes the end of a job.
     pub fn finished(&mut self, finished: Finished, done: &mut Vec<Completion>) {
         let Some(pending) = self.pending.remove(&finished.id) else { return };
+        if let Some((growth, created)) = finished.grown {
+            self.segments.grown(growth, created);
+        }
         match pending.waits {
             Waits::Segment(sequence) => {
                 let own = |path: &Arc<str>| pending.files.iter().any(|sync| sync.path == *path);
@@ -336,7 +353,8 @@ impl Committer {
         while self.segments.closed.front().is_some_and(|s| s.checkpointed) {
             (0..self.lanes.len()).try_for_each(|lane| self.redo(lane))?;
             self.carry_deltas()?;
-            let trash = self.segments.free_oldest()?;
+            let Freed { trash, removed } = self.segments.free_oldest()?;
+            self.removed.extend(removed);
             if !trash.is_empty() {
                 self.hand_out(Vec::new(), Vec::new(), trash, Waits::Nobody);
             }

@@ -39,7 +39,9 @@ pub fn aside(files: &dyn Files, folder: &str, op: Op) -> Outcome {
 pub(super) fn put_file(files: &dyn Files, path: &str, bytes: &[u8], sync: bool) -> Result<(), DiskError> {
     let handle = files.open(path, Mode::Create)?;
     let put = || {
-        files.set_len(handle, 0)?;
+        if files.len(handle)? > 0 {
+            files.set_len(handle, 0)?;
+        }
         files.write_at(handle, 0, bytes)?;
         if sync { files.sync(handle) } else { Ok(()) }
     };
@@ -79,8 +81,10 @@ impl Committer {
         }
         self.touched = touched;
         batch.clear();
+        self.write_if_much();
         self.rest();
         self.hasten_on();
+        self.grow();
     }
 
     fn run_round(&mut self, touched: &[usize], batch: &mut [Submission], done: &mut Vec<Completion>) {

@@ -6,6 +6,7 @@ use midge_stdx::hash::{Map, Set};
 
 use super::checkpoint::{Held, Job, Pending, Waiting};
 use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
+use super::late::Late;
 use super::record::Fingerprint;
 use super::replay::{Records, replay_at};
 use super::report::{Deltas, Report};
@@ -138,6 +139,10 @@ pub struct Committer {
     pub(super) next_delta: u64,
     /// The process before did not stop cleanly.
     pub(super) unclean: bool,
+    /// Files of consumers that are not in their places yet.
+    pub(super) late: Late,
+    /// Files of which freed segments said that they go: they are forgotten when no round has them in hand.
+    pub(super) removed: Vec<FileId>,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
@@ -186,6 +191,8 @@ impl Committer {
             next_number: found.next_number,
             next_delta: found.next_delta,
             unclean: !found.segments.is_empty(),
+            late: Late::default(),
+            removed: Vec::new(),
             known: Set::default(),
             hasten: None,
         };
@@ -309,6 +316,7 @@ impl Committer {
     /// Ends a lane: everything is in its own files, on stable storage, and the journal speaks of none of them any more. Deltas stay. Refused as busy while
     /// a [`Job`] that has not come back may have lost something of the lane.
     pub fn release(&mut self, lane: Lane) -> Result<(), DiskError> {
+        self.write_late();
         let index = lane.0 as usize;
         let state = self.lanes.get(index).filter(|l| l.standing == Standing::Open);
         let mut ids: Vec<FileId> = state.ok_or_else(|| no_lane("release"))?.files.values().copied().collect();
@@ -558,6 +566,7 @@ impl Committer {
 
     /// Closes the files that rest longest when too many are open, and forgets those that need no memory.
     pub(super) fn rest(&mut self) {
+        self.forget_removed();
         if self.table.open <= self.settings.handles {
             return;
         }
@@ -607,9 +616,9 @@ impl Committer {
         std::mem::take(&mut self.events)
     }
 
-    /// Whether [`Committer::idle`] has something to do: unsynced deltas, erased bytes, deleted folders.
+    /// Whether [`Committer::idle`] has something to do: unsynced deltas, erased bytes, deleted folders, files that are late.
     pub fn is_idle_wanted(&self) -> bool {
-        self.segments.unsynced() || self.hasten.is_some()
+        self.segments.unsynced() || self.hasten.is_some() || self.is_late()
     }
 
     /// Whether [`Committer::flush`] has something to do: unsynced deltas.
@@ -626,6 +635,7 @@ impl Committer {
 
     /// To be called a few milliseconds after the last batch: syncs what was only cached, and has erased bytes and deleted folders go.
     pub fn idle(&mut self) {
+        self.write_late();
         self.flush();
         if self.hasten.is_some() {
             self.rotate(0).unwrap_or_else(|error| self.events.push(Event::NoSegment(error)));
@@ -640,6 +650,7 @@ impl Committer {
     /// A clean stop: every file is synced and the journal removed, unless it still holds deltas that no store has taken over. Every [`Job`] that was
     /// taken has come back through [`Committer::finished`]: what only a job knows to have failed would be lost.
     pub fn close(mut self) -> Result<(), DiskError> {
+        self.write_late();
         for lane in 0..self.lanes.len() {
             if self.lanes[lane].standing == Standing::Open {
                 self.release(Lane(u32::try_from(lane).unwrap_or(u32::MAX)))?;

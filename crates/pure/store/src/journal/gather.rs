@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::apply::last_block;
+use super::clear::Small;
 use super::commit::{Flow, aside, put_file};
 use super::committer::{Committer, fingerprint};
 use super::lanes::{ConsumerState, FileId};
 use super::post::{Act, Post};
 use super::record::{Fingerprint, Ground};
 use super::{INDEX, STAGED, limits, parent, record};
+use crate::format::names;
 use crate::port::{Completion, DiskError, Fault, Mode, Name, Op, Promise, Submission};
 
 type Gathered = Result<Flow, DiskError>;
@@ -308,40 +310,38 @@ impl Committer {
             Name::Block(_) => None,
         };
         let folders: Vec<Arc<str>> = files.iter().filter_map(folder_of).collect();
-        let plain: Vec<&Name> = files.iter().filter(|name| folder_of(name).is_none()).collect();
-        let ids: Vec<FileId> = plain.iter().map(|name| self.file(lane, name)).collect();
-        let below = |name: &Name| folders.iter().any(|f| under(name, f));
         let waits = |id: &FileId| self.table.get(*id).pending;
-        let inside = self.lanes[lane].files.iter().filter(|(name, _)| below(name));
-        if ids.iter().any(waits) || inside.map(|(_, id)| id).any(waits) {
+        let below = |name: &Name| folders.iter().any(|f| under(name, f));
+        if self.lanes[lane].files.iter().filter(|(name, _)| below(name)).any(|(_, id)| waits(id)) {
+            return Ok(Flow::Stop);
+        }
+        let (small, large) = self.small_folders(lane, folders)?;
+        let plain: Vec<&Name> = files.iter().filter(|name| folder_of(name).is_none()).collect();
+        let all: Vec<&Name> = plain.iter().copied().chain(small.iter().flat_map(|s| &s.files)).collect();
+        let ids: Vec<FileId> = all.iter().map(|name| self.file(lane, name)).collect();
+        if ids.iter().any(|id| self.table.get(*id).pending) {
             return Ok(Flow::Stop);
         }
         let oldest = self.segments.oldest();
         let live = ids.iter().any(|id| self.table.get(*id).is_live(oldest));
-        let sensitive = plain.iter().any(|name| is_index(name) || is_state(name));
-        for (name, id) in plain.iter().zip(&ids) {
+        let sensitive = all.iter().any(|name| is_index(name) || is_state(name));
+        for (name, id) in all.iter().zip(&ids) {
             if matches!(name, Name::Block(_)) {
                 self.last_sync(*id);
             }
         }
         // Without a record, what is created next under the name would meet, after a power cut, what was removed.
-        if !self.room(lane, names_len(files.iter()) + 32 + folders.len() * 32)? {
+        if !self.room(lane, names_len(files.iter().chain(all.iter().copied())) + 32 + large.len() * 32)? {
             return Ok(Flow::Stop);
         }
         self.mention(lane);
-        if !plain.is_empty() {
-            let lens: Vec<u64> = plain.iter().zip(&ids).map(|(name, id)| self.len_of(name, *id)).collect();
-            let files = plain.iter().copied().zip(lens);
-            record::remove(&mut self.round.frame, Self::number(lane), files);
+        if !all.is_empty() {
+            let lens: Vec<u64> = all.iter().zip(&ids).map(|(name, id)| self.len_of(name, *id)).collect();
+            record::remove(&mut self.round.frame, Self::number(lane), all.iter().copied().zip(lens));
             self.recorded(lane, promise == Promise::Durable || live || sensitive);
         }
-        for id in ids {
-            let path = self.table.get(id).path.clone();
-            self.list_folders(id, &path);
-            let state = self.table.get_mut(id);
-            (state.pending, state.unsynced, state.cached) = (true, false, false);
-            (state.whole, state.removed) = (true, true);
-            state.live = self.segments.sequence();
+        for &id in &ids {
+            self.removing(id);
         }
         if plain.iter().any(|name| is_index(name)) {
             self.lanes[lane].index = Some(None);
@@ -349,7 +349,14 @@ impl Committer {
         if !plain.is_empty() {
             self.round.posts.push(Post { lane, index, act: Act::Remove });
         }
-        for folder in folders {
+        let mut rest = ids.into_iter().skip(plain.len());
+        for Small { folder, files, absent } in small {
+            let files = rest.by_ref().take(files.len()).collect();
+            // What the journal says of a name that somebody else may use next is not to stay there for long.
+            self.hasten.get_or_insert(self.segments.current.at);
+            self.round.posts.push(Post { lane, index, act: Act::Clear { folder, files, absent } });
+        }
+        for folder in large {
             self.trash(lane, index, folder, (0, u64::MAX));
         }
         Ok(Flow::Next)
@@ -453,9 +460,9 @@ impl Committer {
         if !self.room(lane, consumer.len() + bytes.len() + 32)? {
             return Ok(Flow::Stop);
         }
-        let waits = self.round.posts.iter().any(|post| post.lane == lane && !post.act.is_overwrite());
-        if waits {
-            // It may be the state of this consumer that is replaced: what comes later counts from there.
+        let acts = self.round.posts.iter().any(|post| post.lane == lane && !post.act.is_overwrite());
+        if acts && self.is_state_pending(lane, consumer) {
+            // What comes after the new state counts from there.
             return Ok(Flow::Stop);
         }
         self.mention(lane);
@@ -469,6 +476,12 @@ impl Committer {
         record::delta(&mut self.round.frame, Self::number(lane), consumer, number, bytes);
         self.recorded(lane, promise == Promise::Durable);
         Ok(Flow::Next)
+    }
+
+    /// Whether the round replaces or removes the state of this consumer.
+    fn is_state_pending(&self, lane: usize, consumer: &str) -> bool {
+        let state = Name::Path(format!("{}/{consumer}/{}", names::CONSUMERS, names::CONSUMER_STATE).into());
+        self.lanes[lane].files.get(&state).is_some_and(|id| self.table.get(*id).pending)
     }
 
     fn gather_delete(&mut self, lane: usize, index: usize) -> Gathered {

@@ -163,6 +163,11 @@ impl FileTable {
         Some(state)
     }
 
+    /// The file, if it is still known.
+    pub(super) fn find(&self, id: FileId) -> Option<&FileState> {
+        self.places.get(id)?.as_ref()
+    }
+
     /// The file, which the caller knows to be there: ids come from a lane's own map.
     pub(super) fn get(&self, id: FileId) -> &FileState {
         self.places[id].as_ref().expect("a lane lists only files that are in the table")

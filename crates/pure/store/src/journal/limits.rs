@@ -8,6 +8,8 @@ pub const FIRST_SEGMENT_LEN: u64 = 1 << 20;
 pub const SEGMENTS: usize = 4;
 /// Segments that exist from the start: with two, deletes go on when the file system is full.
 pub const FIRST_SEGMENTS: usize = 2;
+/// Bytes of a new segment that are synced at once.
+pub const FILL_LEN: u64 = 4 << 20;
 /// Bytes before the first frame of a segment.
 pub const SEGMENT_HEADER_LEN: u64 = 4096;
 /// A frame takes a multiple of this, so that no sector of a frame that is on stable storage is written again.
@@ -20,6 +22,12 @@ pub const REPLACE_INLINE: usize = 256 << 10;
 pub const HANDLES: usize = 2048;
 /// Bytes of journal after which a segment that holds erased bytes is checkpointed even when the disk is never idle.
 pub const ERASED_LEN: u64 = 1 << 20;
+/// Files of a folder of a consumer that are removed one by one; one with more goes into the trash.
+pub const SMALL_FOLDER: usize = 16;
+/// Files of consumers that may wait to be written.
+pub const LATE_FILES: usize = 4096;
+/// Bytes of such files.
+pub const LATE_LEN: usize = 4 << 20;
 /// Bytes of a name or folder in a record.
 pub const NAME_LEN: usize = 4096;
 

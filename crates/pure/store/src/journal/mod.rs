@@ -17,11 +17,13 @@
 
 mod apply;
 mod checkpoint;
+mod clear;
 mod commit;
 mod committer;
 mod gather;
 mod image;
 mod lanes;
+mod late;
 pub mod layout;
 pub mod limits;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::commit::put_file;
 use super::committer::Committer;
 use super::gather::{is_index, under};
 use super::lanes::FileId;
+use super::late::may_wait;
 use super::{STAGED, TRASH, consumer_of, parent};
 use crate::port::{DiskError, Fault, Name, Op, Submission};
 
@@ -27,6 +28,8 @@ pub(super) enum Act {
     Rename { staged: Vec<u64> },
     /// The files of the submission go.
     Remove,
+    /// A small folder of the lane goes, with these files; when it was seen that it does not stand in the file system.
+    Clear { folder: Arc<str>, files: Vec<FileId>, absent: Option<u64> },
     /// A folder of the lane, or all of it, goes into the trash.
     Trash { folder: Arc<str>, number: u64 },
     /// A staged file takes its place.
@@ -51,6 +54,13 @@ impl Committer {
             if self.lanes[lane].failed.as_ref().is_some_and(|(from, _)| *from <= index) {
                 self.give_up(lane, &batch[index].op, &act);
                 continue;
+            }
+            if may_wait(&act, &batch[index].op) {
+                self.put_late(lane, &batch[index].op, &act);
+                continue;
+            }
+            if !act.is_overwrite() {
+                self.write_late();
             }
             if let Err(error) = self.act(lane, index, &batch[index].op, &act) {
                 self.give_up(lane, &batch[index].op, &act);
@@ -90,6 +100,8 @@ impl Committer {
                 let plain = |n: &&Name| !matches!(n, Name::Path(path) if path.ends_with('/'));
                 files.iter().filter(plain).try_for_each(|name| self.unlink(lane, name))
             }
+            // It waits: it does not come here.
+            Act::Clear { .. } => Ok(()),
             Act::Trash { folder, number } => self.throw_away(lane, index, folder, *number),
             Act::Adopt { id, source } => {
                 self.close_file(*id);
@@ -130,7 +142,7 @@ impl Committer {
     }
 
     /// A staged file takes the place of a file of the lane.
-    fn take_place(&mut self, lane: usize, name: &Name, staged: &str) -> Result<(), DiskError> {
+    pub(super) fn take_place(&mut self, lane: usize, name: &Name, staged: &str) -> Result<(), DiskError> {
         let id = self.file(lane, name);
         self.close_file(id);
         let path = self.table.get(id).path.clone();
@@ -207,7 +219,7 @@ impl Committer {
                 (Act::Remove, Op::Remove { files, .. }) => {
                     files.iter().for_each(|name| self.superseded(*lane, name));
                 }
-                (Act::Trash { folder, .. }, _) => {
+                (Act::Trash { folder, .. } | Act::Clear { folder, .. }, _) => {
                     let state = |name: &Arc<str>| Name::Path(format!("obs/{name}/o.dat").into());
                     self.lanes[*lane].consumers.retain(|name, _| !under(&state(name), folder));
                 }

@@ -43,6 +43,7 @@ impl Committer {
             // The next one that opens it looks at its end.
             (state.pending, state.named, state.whole, state.end) = (false, false, true, 0);
         }
+        self.forget_late(lane);
         let state = &mut self.lanes[lane];
         (state.undone, state.index) = (false, None);
         Ok(())

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::JOURNAL;
 use super::committer::{Flaw, Settings};
+use super::lanes::FileId;
 use super::layout::{FIRST_FRAME, Hashes, Link, SegmentHeader, frame_len, seal};
-use super::limits::{FIRST_SEGMENTS, SECTOR};
+use super::limits::{FILL_LEN, FIRST_SEGMENTS, SECTOR};
 use crate::port::{DiskError, Fault, Files, Handle, Mode};
 
 /// A segment in use, or waiting for its files to be synced.
@@ -28,6 +29,8 @@ pub(super) struct Segment {
     pub(super) folders: Vec<Arc<str>>,
     /// Folders in the trash that go once the segment is free.
     pub(super) trash: Vec<u64>,
+    /// Files of which it says that they go; by then they may have been forgotten, and others have their places.
+    pub(super) removed: Vec<FileId>,
     /// All its files are synced.
     pub(super) checkpointed: bool,
     /// A write or sync of it failed: it takes no further frame.
@@ -40,6 +43,27 @@ struct Free {
     len: u64,
 }
 
+/// A segment that is to be created while another is in use.
+#[derive(Clone, Debug)]
+pub(super) struct Growth {
+    path: Arc<str>,
+    len: u64,
+}
+
+impl Growth {
+    /// Creates it. On any thread.
+    pub(super) fn create(&self, files: &dyn Files) -> Result<Handle, DiskError> {
+        create(files, &self.path, self.len)
+    }
+}
+
+/// What a segment that is free no longer holds on to.
+#[derive(Default)]
+pub(super) struct Freed {
+    pub(super) trash: Vec<u64>,
+    pub(super) removed: Vec<FileId>,
+}
+
 /// All segments of a store directory.
 pub(super) struct Segments {
     files: Arc<dyn Files>,
@@ -50,7 +74,12 @@ pub(super) struct Segments {
     pub(super) closed: VecDeque<Segment>,
     free: Vec<Free>,
     next_slot: u64,
+    /// Bytes of the next one that is created.
     next_len: u64,
+    /// One is being created elsewhere.
+    growing: bool,
+    /// The segment in the midst of which that was last asked for.
+    grown_at: u64,
     /// Never given twice: a segment that could not be begun may still be found under it.
     next_sequence: u64,
 }
@@ -70,9 +99,15 @@ fn create(files: &dyn Files, path: &str, len: u64) -> Result<Handle, DiskError> 
     let handle = files.open(path, Mode::Create)?;
     let fill = || {
         files.allocate(handle, len)?;
-        // Reserved space that was never written costs a metadata update with the first write of each part.
-        zero(files, handle, 0, len)?;
-        files.sync(handle)?;
+        // Reserved space that was never written costs a metadata update with the first write of each part. One sync of all of it would hold up those of
+        // the segment that is in use.
+        let mut at = 0;
+        while at < len {
+            let end = len.min(at + FILL_LEN);
+            zero(files, handle, at, end)?;
+            files.sync(handle)?;
+            at = end;
+        }
         files.sync_folder(JOURNAL)
     };
     fill().inspect_err(|_| {
@@ -98,6 +133,7 @@ impl Segment {
             files: Vec::new(),
             folders: Vec::new(),
             trash: Vec::new(),
+            removed: Vec::new(),
             checkpointed: false,
             bad: false,
         }
@@ -143,6 +179,8 @@ impl Segments {
             free,
             next_slot: slot + FIRST_SEGMENTS as u64,
             next_len,
+            growing: false,
+            grown_at: 0,
             next_sequence: sequence + 1,
         })
     }
@@ -216,17 +254,10 @@ impl Segments {
             let _ = self.sync();
         }
         let need = FIRST_FRAME + frame_len(body).next_multiple_of(SECTOR) as u64;
-        let found = self.free.iter().position(|f| f.len >= need && f.len >= self.next_len);
-        let fresh = match found {
+        let fitting = self.free.iter().enumerate().filter(|(_, f)| f.len >= need);
+        let fresh = match fitting.max_by_key(|(_, f)| f.len).map(|(at, _)| at) {
             Some(at) => self.free.swap_remove(at),
-            None => match self.enlarge(need) {
-                Ok(fresh) => fresh,
-                // With the file system full, a smaller free one does.
-                Err(error) => match self.free.iter().position(|f| f.len >= need) {
-                    Some(at) => self.free.swap_remove(at),
-                    None => return Err(error),
-                },
-            },
+            None => self.enlarge(need)?,
         };
         let header = SegmentHeader {
             sequence: self.next_sequence,
@@ -252,13 +283,48 @@ impl Segments {
         Ok(())
     }
 
+    /// Creates one here and now. While a larger one is on its way, the least does.
     fn enlarge(&mut self, need: u64) -> Result<Free, DiskError> {
-        let len = self.next_len.max(need.next_multiple_of(SECTOR as u64));
-        let path: Arc<str> = format!("{JOURNAL}/{}", self.next_slot).into();
-        self.next_slot += 1;
+        let usual = if self.growing { self.settings.first_segment_len } else { self.next_len };
+        let Growth { path, len } = self.slot(usual.max(need.next_multiple_of(SECTOR as u64)));
         let handle = create(&*self.files, &path, len)?;
-        self.next_len = self.next_len.saturating_mul(2).min(self.settings.segment_len);
+        if !self.growing {
+            self.larger();
+        }
         Ok(Free { path, handle, len })
+    }
+
+    fn slot(&mut self, len: u64) -> Growth {
+        self.next_slot += 1;
+        Growth { path: format!("{JOURNAL}/{}", self.next_slot - 1).into(), len }
+    }
+
+    fn larger(&mut self) {
+        self.next_len = self.next_len.saturating_mul(2).min(self.settings.segment_len);
+    }
+
+    /// The segment to create elsewhere, once the one in use is half full and none of the next size is there to follow it: filling it takes longer than
+    /// anybody should wait.
+    pub(super) fn growth(&mut self) -> Option<Growth> {
+        let half = self.current.at > self.current.header.len / 2;
+        let ready = self.free.iter().any(|f| f.len >= self.next_len);
+        let many = self.closed.len() + 1 >= self.settings.segments;
+        // One that failed is not tried again and again.
+        if !half || ready || many || self.growing || self.grown_at == self.sequence() {
+            return None;
+        }
+        (self.growing, self.grown_at) = (true, self.sequence());
+        Some(self.slot(self.next_len))
+    }
+
+    /// It was created, or not.
+    pub(super) fn grown(&mut self, growth: Growth, created: Result<Handle, DiskError>) {
+        self.growing = false;
+        if let Ok(handle) = created {
+            let Growth { path, len } = growth;
+            self.free.push(Free { path, handle, len });
+            self.larger();
+        }
     }
 
     fn discard(&self, segment: &Free) {
@@ -268,8 +334,8 @@ impl Segments {
     }
 
     /// Makes the oldest closed segment free: wiped if it has to be, and without a header, on stable storage, before anything relies on its being gone.
-    pub(super) fn free_oldest(&mut self) -> Result<Vec<u64>, DiskError> {
-        let Some(segment) = self.closed.front() else { return Ok(Vec::new()) };
+    pub(super) fn free_oldest(&mut self) -> Result<Freed, DiskError> {
+        let Some(segment) = self.closed.front() else { return Ok(Freed::default()) };
         if self.settings.flaw != Some(Flaw::KeepHeaderOfFreed) {
             // First the header alone: half wiped under a header that holds, it would look damaged.
             self.files.write_at(segment.handle, 0, &[0; SECTOR])?;
@@ -279,7 +345,7 @@ impl Segments {
                 self.files.sync(segment.handle)?;
             }
         }
-        let Some(segment) = self.closed.pop_front() else { return Ok(Vec::new()) };
+        let Some(segment) = self.closed.pop_front() else { return Ok(Freed::default()) };
         let free = Free { path: segment.path, handle: segment.handle, len: segment.header.len };
         let wanted = free.len >= self.next_len && free.len <= self.settings.segment_len;
         let spare = self.free.iter().filter(|f| f.len >= self.next_len).count();
@@ -294,7 +360,7 @@ impl Segments {
             let least = self.free.swap_remove(least);
             self.discard(&least);
         }
-        Ok(segment.trash)
+        Ok(Freed { trash: segment.trash, removed: segment.removed })
     }
 
     /// Every segment that a replay would read may hold bytes that were just overwritten.

@@ -10,6 +10,7 @@ mod consumers;
 mod disk;
 mod fixtures;
 mod indexes;
+mod journal_late;
 mod open;
 mod open_cuts;
 mod open_faults;

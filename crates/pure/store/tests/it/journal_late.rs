@@ -1,0 +1,314 @@
+//! Consumers that come and go: what they cost, what the file system shows, and what a crash leaves of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use midge_store::journal::{Committer, PlainRecords, Report, Settings};
+use midge_store::port::{
+    Completion, DiskError, Entry, Files, Handle, Lane, Mode, Name, Op, Outcome, Promise, Submission, Ticket,
+};
+
+use crate::disk::MemFiles;
+
+/// Files that count what is done to them.
+#[derive(Default)]
+struct Counted {
+    files: MemFiles,
+    syncs: AtomicU64,
+    folder_syncs: AtomicU64,
+    changes: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Files for Counted {
+    fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
+        self.files.open(path, mode)
+    }
+    fn close(&self, file: Handle) {
+        self.files.close(file);
+    }
+    fn read_at(&self, file: Handle, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
+        self.files.read_at(file, offset, into)
+    }
+    fn write_at(&self, file: Handle, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.files.write_at(file, offset, bytes)
+    }
+    fn len(&self, file: Handle) -> Result<u64, DiskError> {
+        self.files.len(file)
+    }
+    fn set_len(&self, file: Handle, len: u64) -> Result<(), DiskError> {
+        self.files.set_len(file, len)
+    }
+    fn allocate(&self, file: Handle, len: u64) -> Result<(), DiskError> {
+        self.longest.fetch_max(len, Relaxed);
+        self.files.allocate(file, len)
+    }
+    fn sync(&self, file: Handle) -> Result<(), DiskError> {
+        self.syncs.fetch_add(1, Relaxed);
+        self.files.sync(file)
+    }
+    fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
+        self.folder_syncs.fetch_add(1, Relaxed);
+        self.files.sync_folder(path)
+    }
+    fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
+        self.files.list(path)
+    }
+    fn create_folder(&self, path: &str) -> Result<(), DiskError> {
+        self.files.create_folder(path)
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.changes.fetch_add(1, Relaxed);
+        self.files.rename(from, to)
+    }
+    fn remove(&self, path: &str) -> Result<(), DiskError> {
+        self.changes.fetch_add(1, Relaxed);
+        self.files.remove(path)
+    }
+    fn remove_folder(&self, path: &str) -> Result<(), DiskError> {
+        self.changes.fetch_add(1, Relaxed);
+        self.files.remove_folder(path)
+    }
+    fn free(&self) -> Result<u64, DiskError> {
+        self.files.free()
+    }
+}
+
+struct Bench {
+    files: Arc<Counted>,
+    committer: Committer,
+    lane: Lane,
+    batch: Vec<Submission>,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Bench {
+        Bench::over(Arc::default(), settings).0
+    }
+
+    fn over(files: Arc<Counted>, settings: Settings) -> (Bench, Report) {
+        let (mut committer, report) = Committer::open(files.clone(), settings, &PlainRecords).unwrap();
+        let lane = committer.register("A/streams/S").unwrap();
+        (Bench { files, committer, lane, batch: Vec::new() }, report)
+    }
+
+    /// The process is killed, and another one begins.
+    fn killed(self) -> (Bench, Report) {
+        let Bench { files, committer, .. } = self;
+        drop(committer);
+        Bench::over(files, Settings::default())
+    }
+
+    fn op(&mut self, op: Op) {
+        let ticket = Ticket(self.batch.len() as u64);
+        self.batch.push(Submission { lane: self.lane, ticket, op });
+    }
+
+    /// What the making of a consumer submits.
+    fn make(&mut self, name: &str, text: &str) {
+        let path = |file: &str| Name::Path(format!("obs/{name}/{file}").into());
+        let bytes = |text: &str| bytes::Bytes::copy_from_slice(text.as_bytes());
+        let files = vec![(path("meta.inf"), bytes(text)), (path("meta.sum"), bytes("sum"))];
+        self.op(Op::Replace { files, promise: Promise::Durable });
+        self.delta(name, "start");
+        self.op(Op::Replace { files: vec![(path("o.dat"), bytes("state"))], promise: Promise::Durable });
+    }
+
+    fn delta(&mut self, name: &str, text: &str) {
+        let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
+        self.op(Op::Delta { consumer: name.into(), bytes, promise: Promise::Durable });
+    }
+
+    fn delete(&mut self, name: &str) {
+        let files = vec![Name::Path(format!("obs/{name}/").into())];
+        self.op(Op::Remove { files, promise: Promise::Durable });
+    }
+
+    fn commit(&mut self) {
+        let mut done: Vec<Completion> = Vec::new();
+        let count = self.batch.len();
+        self.committer.commit(&mut self.batch, &mut done);
+        assert_eq!(done.len(), count);
+        assert!(done.iter().all(|completion| matches!(completion.outcome, Outcome::Done)), "{done:?}");
+    }
+
+    fn run_jobs(&mut self) {
+        loop {
+            let jobs = self.committer.take_jobs();
+            if jobs.is_empty() {
+                return;
+            }
+            for job in jobs {
+                let finished = job.run(&*self.files);
+                self.committer.finished(finished, &mut Vec::new());
+            }
+        }
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = self.files.list(&format!("A/streams/S/{folder}")).unwrap_or_default();
+        entries.into_iter().map(|entry| entry.name).collect()
+    }
+
+    fn content(&self, path: &str) -> String {
+        let file = self.files.open(&format!("A/streams/S/{path}"), Mode::Read).unwrap();
+        let mut bytes = vec![0; self.files.len(file).unwrap() as usize];
+        self.files.read_at(file, 0, &mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+const FILES: [&str; 3] = ["meta.inf", "meta.sum", "o.dat"];
+
+#[test]
+fn consumers_that_come_and_go_together_share_one_sync() {
+    let mut bench = Bench::new(Settings::default());
+    for n in 0..16 {
+        bench.make(&format!("C{n}"), "one");
+    }
+    let before = bench.files.syncs.load(Relaxed);
+    bench.commit();
+    assert_eq!(bench.files.syncs.load(Relaxed), before + 1);
+    bench.committer.idle();
+    let (before, folders) = (bench.files.syncs.load(Relaxed), bench.files.folder_syncs.load(Relaxed));
+    for n in 0..16 {
+        bench.delete(&format!("C{n}"));
+        bench.make(&format!("D{n}"), "two");
+    }
+    bench.commit();
+    assert_eq!(bench.files.syncs.load(Relaxed), before + 1);
+    assert_eq!(bench.files.folder_syncs.load(Relaxed), folders);
+    bench.committer.idle();
+    assert_eq!(bench.names("obs").len(), 16);
+    assert_eq!(bench.names("obs/D7"), FILES);
+}
+
+#[test]
+fn a_consumer_that_lives_shortly_is_never_in_the_file_system() {
+    let mut bench = Bench::new(Settings::default());
+    let before = bench.files.changes.load(Relaxed);
+    for _ in 0..10 {
+        bench.make("C", "text");
+        bench.commit();
+        bench.delete("C");
+        bench.commit();
+    }
+    assert!(!bench.committer.is_late());
+    assert_eq!(bench.files.changes.load(Relaxed), before);
+}
+
+#[test]
+fn what_is_late_is_written_when_the_disk_is_idle() {
+    let mut bench = Bench::new(Settings::default());
+    bench.make("C", "one");
+    bench.commit();
+    assert!(bench.names("obs").is_empty() && bench.committer.is_idle_wanted());
+    bench.committer.idle();
+    assert_eq!(bench.names("obs/C"), FILES);
+    // A stray file goes with the folder.
+    bench.files.open("A/streams/S/obs/C/stray", Mode::Create).unwrap();
+    bench.delete("C");
+    bench.commit();
+    bench.make("C", "two");
+    bench.commit();
+    assert_eq!(bench.content("obs/C/meta.inf"), "one");
+    bench.committer.idle();
+    assert_eq!(
+        (bench.names("obs/C"), bench.content("obs/C/meta.inf")),
+        (FILES.map(String::from).to_vec(), "two".into())
+    );
+    bench.delete("C");
+    bench.commit();
+    bench.committer.idle();
+    assert!(bench.names("obs").is_empty());
+}
+
+#[test]
+fn a_kill_before_it_is_written_changes_nothing() {
+    let mut bench = Bench::new(Settings::default());
+    bench.make("C", "one");
+    bench.make("D", "one");
+    bench.commit();
+    bench.committer.idle();
+    bench.delete("C");
+    bench.make("E", "one");
+    bench.delta("E", "change");
+    bench.delta("D", "change");
+    bench.commit();
+    bench.make("D", "two");
+    bench.commit();
+    assert_eq!(bench.names("obs"), ["C", "D"]);
+    let (bench, report) = bench.killed();
+    assert_eq!(bench.names("obs"), ["D", "E"]);
+    assert_eq!(bench.names("obs/E"), FILES);
+    assert_eq!(bench.content("obs/D/meta.inf"), "two");
+    let of: Vec<_> = report.deltas.iter().map(|d| (&*d.consumer, d.changes.len())).collect();
+    assert_eq!(of, [("E", 1)], "those before a new state do not count");
+}
+
+#[test]
+fn no_delta_of_a_consumer_without_a_state_outlives_it() {
+    let mut bench = Bench::new(Settings::default());
+    bench.delta("C", "of the first");
+    bench.commit();
+    bench.delete("C");
+    bench.commit();
+    bench.make("C", "one");
+    bench.commit();
+    let (bench, report) = bench.killed();
+    assert_eq!(bench.content("obs/C/meta.inf"), "one");
+    assert!(report.deltas.is_empty(), "{:?}", report.deltas);
+}
+
+#[test]
+fn a_clean_stop_writes_what_is_late() {
+    let mut bench = Bench::new(Settings::default());
+    bench.make("C", "one");
+    bench.commit();
+    let Bench { files, committer, .. } = bench;
+    committer.close().unwrap();
+    assert!(files.list(".midge/journal").is_err());
+    let (bench, _) = Bench::over(files, Settings::default());
+    assert_eq!(bench.names("obs/C"), FILES);
+}
+
+#[test]
+fn what_is_late_is_written_before_its_segment_is_free() {
+    let settings = Settings { segment_len: 16384, first_segment_len: 16384, ..Settings::default() };
+    let mut bench = Bench::new(settings);
+    bench.make("C", "one");
+    bench.commit();
+    let mut rounds = 0;
+    while bench.names("obs").is_empty() {
+        assert!(bench.committer.is_late());
+        bench.op(Op::Write {
+            block: 1,
+            offset: rounds * 2000,
+            bytes: vec![7; 2000].into(),
+            promise: Promise::Durable,
+        });
+        bench.commit();
+        rounds += 1;
+        assert!(rounds < 100, "the segment is full by now");
+    }
+    bench.run_jobs();
+    let (bench, _) = bench.killed();
+    assert_eq!(bench.names("obs/C"), FILES);
+}
+
+#[test]
+fn larger_segments_are_made_elsewhere() {
+    let mut bench = Bench::new(Settings::default());
+    let first = bench.files.longest.load(Relaxed);
+    let mut offset = 0;
+    while bench.files.longest.load(Relaxed) == first {
+        let bytes: bytes::Bytes = vec![7; 60_000].into();
+        bench.op(Op::Write { block: 1, offset, bytes, promise: Promise::Durable });
+        offset += 60_000;
+        bench.commit();
+        assert_eq!(bench.files.longest.load(Relaxed), first, "nobody waited for it");
+        bench.run_jobs();
+    }
+    assert_eq!(bench.files.longest.load(Relaxed), 2 * first);
+    assert!(offset < first, "before the first was full");
+}
