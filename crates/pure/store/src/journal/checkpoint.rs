@@ -13,13 +13,14 @@ use super::segments::{Freed, Growth};
 use super::{TRASH, limits, record};
 use crate::port::{Completion, DiskError, Fault, Files, Handle, Lane, Mode, Outcome, Ticket};
 
-/// Files and folders to sync, folders of the trash to remove, or a segment to create. May run on any thread, at any time.
+/// Files and folders to sync, folders of the trash or old segments to remove, or a segment to create. May run on any thread, at any time.
 #[derive(Debug)]
 pub struct Job {
     id: u64,
     files: Arc<[Sync]>,
     folders: Vec<Arc<str>>,
     trash: Vec<u64>,
+    old: Vec<Arc<str>>,
     growth: Option<Growth>,
 }
 
@@ -156,6 +157,10 @@ impl Job {
             // What stays is removed at the next start.
             let _ = files.remove_folder(&format!("{TRASH}/{number}"));
         }
+        for path in self.old {
+            // The same.
+            let _ = files.remove(&path);
+        }
         let grown = self.growth.map(|growth| (growth.clone(), growth.create(files)));
         Finished { id: self.id, failed, failed_folders, grown }
     }
@@ -175,7 +180,15 @@ impl Committer {
         let sync = |path| Sync { path, state: AtomicU8::new(WAITS) };
         let files: Arc<[Sync]> = files.into_iter().map(sync).collect();
         self.pending.insert(id, Pending { files: files.clone(), waits });
-        self.jobs.push(Job { id, files, folders, trash, growth: None });
+        self.jobs.push(Job { id, files, folders, trash, old: Vec::new(), growth: None });
+    }
+
+    /// Segments that no replay reads any more are removed elsewhere: that takes its time, and nothing depends on it.
+    pub(super) fn remove_later(&mut self, old: Vec<Arc<str>>) {
+        if !old.is_empty() {
+            self.hand_out(Vec::new(), Vec::new(), Vec::new(), Waits::Nobody);
+            self.jobs.last_mut().into_iter().for_each(|job| job.old.clone_from(&old));
+        }
     }
 
     /// Has the next segment created, if it is time.

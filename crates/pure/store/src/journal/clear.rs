@@ -20,6 +20,9 @@ pub(super) struct Small {
     pub(super) absent: Option<u64>,
 }
 
+/// The files of a folder, and when it was seen that it does not stand.
+type Standing = (Vec<Name>, Option<u64>);
+
 impl Committer {
     /// Tells the folders of consumers, which hold nothing but a few files, from those that go into the trash.
     pub(super) fn small_folders(
@@ -37,11 +40,7 @@ impl Committer {
         Ok((small, large))
     }
 
-    fn files_of_small(
-        &self,
-        lane: usize,
-        folder: &str,
-    ) -> Result<Option<(Vec<Name>, Option<u64>)>, DiskError> {
+    fn files_of_small(&self, lane: usize, folder: &str) -> Result<Option<Standing>, DiskError> {
         let consumer = folder.strip_prefix(names::CONSUMERS).and_then(|rest| rest.strip_prefix('/'));
         if consumer.is_none_or(|name| name.is_empty() || name.contains('/')) {
             return Ok(None);

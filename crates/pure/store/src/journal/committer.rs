@@ -199,8 +199,7 @@ impl Committer {
         committer.adopt_deltas(&found.report)?;
         committer.segments.publish()?;
         let old = if settings.flaw == Some(Flaw::ReplayOldJournal) { &[][..] } else { &found.segments };
-        old.iter().try_for_each(|path| committer.files.remove(path))?;
-        committer.files.sync_folder(JOURNAL)?;
+        committer.remove_later(old.to_vec());
         committer.empty(STAGED)?;
         committer.empty(TRASH)?;
         Ok((committer, found.report))

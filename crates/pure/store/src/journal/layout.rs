@@ -147,13 +147,17 @@ pub fn open<'a>(bytes: &'a [u8], hashes: &Hashes) -> Option<Frame<'a>> {
     if records == 0 || u64::from_le_bytes(hashes.0.sum(&[bytes.get(..40)?, body])) != sum {
         return None;
     }
-    let link = Link {
+    Some(Frame { link: link(bytes)?, sum, records, body, len: frame_len(body_len) })
+}
+
+/// What would be the place of the frame that starts here, if one does.
+pub fn link(bytes: &[u8]) -> Option<Link> {
+    Some(Link {
         sequence: word(bytes, 8)?,
         number: word(bytes, 16)?,
         synced: word(bytes, 24)?,
         before: word(bytes, 32)?,
-    };
-    Some(Frame { link, sum, records, body, len: frame_len(body_len) })
+    })
 }
 
 /// Where frames begin.

@@ -174,9 +174,11 @@ impl Store {
         let last = self.blocks.len() - 1;
         if let Some(before) = last.checked_sub(1) {
             let full = &self.blocks[before];
+            let len = u64::from(full.raw_len);
             if self.disk.is_some() && full.written == full.raw_len {
                 self.pack(before);
             }
+            self.block_filled(len);
         }
         self.tail_at = 0;
         last

@@ -15,6 +15,10 @@ use crate::recover::Limits;
 
 /// Nanoseconds between two indexes.
 const INTERVAL_NS: u64 = 120_000_000_000;
+/// Blocks that are filled between two indexes: after a kill, not many more are read.
+const BLOCKS: u64 = 4;
+/// An index takes at most one part in so many of the bytes that are written.
+const PART: u64 = 16;
 /// Subjects or deleted sequences above which an index is only written at the end.
 const MANY: u64 = 100_000;
 
@@ -38,6 +42,14 @@ impl Store {
     /// Whether an index is written without being asked for.
     fn is_indexable(&self) -> bool {
         self.subjects.len() as u64 <= MANY && self.deleted() <= MANY
+    }
+
+    /// A block is full. The next submission takes an index along when several are and it costs little beside them.
+    pub(super) fn block_filled(&mut self, len: u64) {
+        let cost = 256 + 48 * (self.subjects.len() as u64 + self.blocks.len() as u64) + 8 * self.deleted();
+        let Some(disk) = &mut self.disk else { return };
+        disk.filled += len;
+        disk.urgent |= disk.filled >= BLOCKS * u64::from(self.config.block_len) && disk.filled >= PART * cost;
     }
 
     /// Records are gone, or about to go, that said what limits had removed.
@@ -124,7 +136,7 @@ impl Store {
         self.submit(Op::Replace { files, promise });
         if let Some(disk) = &mut self.disk {
             (disk.dirty, disk.index_written, disk.indexed, disk.urgent) = (false, self.now, true, false);
-            disk.vouched = true;
+            (disk.vouched, disk.filled) = (true, 0);
         }
         self.finish_removals();
     }

@@ -186,6 +186,8 @@ struct Disk {
     /// Blocks that were written anew, to take their places with the next index.
     staged: Vec<(u32, rewrite::Rewritten)>,
     index_written: Mono,
+    /// Bytes of blocks that were filled since.
+    filled: u64,
 }
 
 impl Disk {
@@ -206,6 +208,7 @@ impl Disk {
             dead: Vec::new(),
             staged: Vec::new(),
             index_written: Mono(0),
+            filled: 0,
         }
     }
 }
