@@ -42,8 +42,12 @@ fn arguments() -> Result<Option<Arguments>, String> {
             "store" => {
                 return if store::run(&mut given)? { Ok(None) } else { Err("a floor was missed".into()) };
             }
-            "jetstream" => {
-                return if stored::run(&mut given)? { Ok(None) } else { Err("a floor was missed".into()) };
+            "jetstream" | "many" => {
+                return if stored::run(&argument, &mut given)? {
+                    Ok(None)
+                } else {
+                    Err("a floor was missed".into())
+                };
             }
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,

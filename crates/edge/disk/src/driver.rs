@@ -120,7 +120,9 @@ impl Driver {
         let mut short_wait = true;
         loop {
             let before = Instant::now();
-            let spin = if short_wait { self.pace.spin } else { Duration::ZERO };
+            // Who does not wait for a sync asks again sooner, or later, than one takes.
+            let spin =
+                if short_wait && self.committer.has_synced() { self.pace.spin } else { Duration::ZERO };
             self.inbox.take(&mut taken, Some(self.due.next()), spin);
             let now = Instant::now();
             short_wait = now.duration_since(before) < self.pace.spin * 2;
@@ -395,6 +397,11 @@ impl Driver {
             self.workers.push_task(Task::Job(job));
         }
         self.metrics.jobs.set(self.jobs as u64);
+        for lane in self.committer.take_behind() {
+            if let Some(owner) = self.lanes.get(&lane.0) {
+                owner.call(|sink| sink.behind());
+            }
+        }
         for event in self.committer.take_events() {
             match event {
                 Event::JournalFailed(error) => tracing::error!(

@@ -263,6 +263,10 @@ pub trait Completions: Send + Sync {
     /// (a quota, say).
     fn space(&self) {}
 
+    /// The journal had to copy changes of this store's consumers, because they stood in its oldest part and in no file: their states should be written
+    /// whole, or it copies them round and round.
+    fn behind(&self) {}
+
     /// The lane has ended, after `unregister` or the end of the disk; nothing is called afterwards. After an error what was promised is still in the journal.
     fn released(&self, _result: Result<(), DiskError>) {}
 }

@@ -1,6 +1,7 @@
 //! Streams: midge beside the released server, in turns, each round with a fresh store directory.
 
 mod consume;
+mod many;
 mod publish;
 mod report;
 mod wire;
@@ -131,6 +132,19 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// Much of something. Too long for every run of the other rows.
+fn many() -> Vec<Row> {
+    use Floor::{Memory, Rate};
+    vec![
+        row("1 M subjects, one message each", vec![Memory(0.5)], |s| many::subjects(s, 1_000_000)),
+        row("1 M ids of messages in the window", vec![Memory(0.5)], |s| many::ids(s, 1_000_000)),
+        row("10,000 streams", vec![Rate(2.0), Memory(0.5)], |s| many::streams(s, 10_000)),
+        row("100,000 consumers on 100 streams", vec![Rate(2.0), Memory(0.5)], |s| {
+            many::consumers(s, 100, 100_000)
+        }),
+    ]
+}
+
 /// A server, how it is configured, and where it stores.
 struct Setting<'a> {
     program: &'a Program,
@@ -214,8 +228,8 @@ struct Round {
     midge: Sample,
 }
 
-/// `bench jetstream [--rounds N] [--only TEXT] [--document FILE]`; whether all floors hold.
-pub(crate) fn run(arguments: &mut dyn Iterator<Item = String>) -> Result<bool, String> {
+/// `bench jetstream [--rounds N] [--only TEXT] [--document FILE]`, and the same for `many`; whether all floors hold.
+pub(crate) fn run(set: &str, arguments: &mut dyn Iterator<Item = String>) -> Result<bool, String> {
     let (mut rounds, mut only, mut document) = (5, String::new(), None);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
@@ -225,7 +239,7 @@ pub(crate) fn run(arguments: &mut dyn Iterator<Item = String>) -> Result<bool, S
             "--document" => document = Some(value),
             other => {
                 return Err(format!(
-                    "unknown argument {other}: jetstream [--rounds N] [--only TEXT] [--document FILE]"
+                    "unknown argument {other}: {set} [--rounds N] [--only TEXT] [--document FILE]"
                 ));
             }
         }
@@ -234,7 +248,8 @@ pub(crate) fn run(arguments: &mut dyn Iterator<Item = String>) -> Result<bool, S
     crate::client::raise_open_files();
     let scratch = std::env::temp_dir().join(format!("midge-bench-stored-{}", std::process::id()));
     let mut results = Vec::new();
-    for row in rows().into_iter().filter(|row| row.name.contains(&only)) {
+    let all = if set == "many" { many() } else { rows() };
+    for row in all.into_iter().filter(|row| row.name.contains(&only)) {
         let result = measure(&row, &programs, rounds, &scratch);
         remove(&scratch)?;
         match result {
@@ -248,8 +263,8 @@ pub(crate) fn run(arguments: &mut dyn Iterator<Item = String>) -> Result<bool, S
     let table = report::table(&results);
     println!("{table}");
     if let Some(path) = document {
-        let command = format!("Made by `cargo xtask bench jetstream --rounds {rounds}`.\n\n{table}");
-        crate::report::between_marks(&path, "jetstream", &command)?;
+        let command = format!("Made by `cargo xtask bench {set} --rounds {rounds}`.\n\n{table}");
+        crate::report::between_marks(&path, set, &command)?;
     }
     Ok(results.iter().all(report::Outcome::holds))
 }

@@ -46,6 +46,7 @@ struct Got {
     completions: Vec<Completion>,
     rooms: usize,
     spaces: usize,
+    behind: usize,
     released: Option<Result<(), DiskError>>,
 }
 
@@ -70,6 +71,11 @@ impl Completions for Owner {
 
     fn space(&self) {
         self.got.lock().spaces += 1;
+        self.told.notify_all();
+    }
+
+    fn behind(&self) {
+        self.got.lock().behind += 1;
         self.told.notify_all();
     }
 

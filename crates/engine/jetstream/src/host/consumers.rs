@@ -419,6 +419,16 @@ impl Host {
         }
     }
 
+    /// Writes the states of consumers whose changes only the journal has, if it asked for that.
+    pub(super) fn catch_up(&mut self, batch: &mut Batch, now: Now) {
+        if self.opening || self.crowded || !std::mem::take(&mut self.behind) {
+            return;
+        }
+        for id in self.consumers.ids() {
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.catch_up(cx));
+        }
+    }
+
     /// Deadlines of consumers.
     pub(super) fn expire_consumers(&mut self, batch: &mut Batch, now: Now) {
         while let Some(id) = self.consumers.pop_due(now.mono) {

@@ -93,11 +93,21 @@ struct Inner {
     closed: bool,
 }
 
+/// What the disk says besides what it completes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Said {
+    /// It takes operations again.
+    pub(crate) room: bool,
+    /// It has space again.
+    pub(crate) space: bool,
+    /// Its journal copies what consumers changed: their states should be written whole.
+    pub(crate) behind: bool,
+}
+
 #[derive(Default)]
 struct FromDisk {
     completions: Vec<Completion>,
-    room: bool,
-    space: bool,
+    said: Said,
     released: Option<Result<(), DiskError>>,
 }
 
@@ -212,11 +222,11 @@ impl Inbox {
         (inner.publishes, inner.publish_bytes, inner.acks) = (0, 0, 0);
     }
 
-    /// Takes what came from the disk: completions, and whether there is room or space again.
-    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) -> (bool, bool) {
+    /// Takes what came from the disk: completions, and what else there is to know.
+    pub(crate) fn take_completions(&self, into: &mut Vec<Completion>) -> Said {
         let mut disk = self.disk.lock();
         std::mem::swap(&mut disk.completions, into);
-        (std::mem::take(&mut disk.room), std::mem::take(&mut disk.space))
+        std::mem::take(&mut disk.said)
     }
 
     /// How the lane ended, once it has.
@@ -256,12 +266,17 @@ impl Completions for Inbox {
     }
 
     fn room(&self) {
-        self.disk.lock().room = true;
+        self.disk.lock().said.room = true;
         self.signal.raise();
     }
 
     fn space(&self) {
-        self.disk.lock().space = true;
+        self.disk.lock().said.space = true;
+        self.signal.raise();
+    }
+
+    fn behind(&self) {
+        self.disk.lock().said.behind = true;
         self.signal.raise();
     }
 

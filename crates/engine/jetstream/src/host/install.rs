@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use midge_assets::consumer::{Consumer, Identity, Start, StartQuery};
-use midge_assets::stream::{Heal, Rebuild};
+use midge_assets::stream::Heal;
 use midge_broker::batch::Batch;
 use midge_jsapi::stream_config::Retention;
 use midge_stdx::clock::Now;
@@ -51,24 +51,16 @@ impl Host {
         );
     }
 
-    /// Finds out what the stream knew of ids, then of consumers.
+    /// Finds out what the stream knew of its last message, then of consumers; ids follow while it serves.
     fn recall(&mut self, batch: &mut Batch, consumers: Vec<OpenedConsumer>, now: Now) {
         self.see_anew();
-        let mut rebuild = Rebuild::new(self.stream.dedupe(), now.wall.0);
-        let mut rebuilt = false;
+        self.stream.begin_recall(now.wall);
         let mut left = VecDeque::from(consumers);
         let mut query = None;
         self.begin(
             batch,
             now,
             Box::new(move |host, batch, now| {
-                while !rebuilt {
-                    match rebuild.step(host.stream.dedupe(), &mut host.store) {
-                        Step::Wait => return Step::Wait,
-                        Step::Ready(false) => {}
-                        Step::Ready(true) | Step::Failed(_) => rebuilt = true,
-                    }
-                }
                 if host.stream.recall_last_id(&mut host.store) == Step::Wait {
                     return Step::Wait;
                 }
@@ -93,6 +85,7 @@ impl Host {
                     }
                 }
                 host.begin_again(batch, now);
+                host.recall_ids(batch, now);
                 Step::Ready(())
             }),
         );
@@ -103,6 +96,27 @@ impl Host {
         let durable = self.store.durable();
         (self.visible, self.told) =
             (durable, if self.consumers.len() == 0 { durable } else { self.told.min(durable) });
+    }
+
+    /// Gathers the ids of the window, some in each turn.
+    fn recall_ids(&mut self, batch: &mut Batch, now: Now) {
+        self.begin(
+            batch,
+            now,
+            Box::new(|host, _, _| match host.stream.recall(&mut host.store) {
+                Step::Wait => Step::Wait,
+                Step::Ready(false) => {
+                    host.tasks.go_on();
+                    Step::Wait
+                }
+                // What cannot be read is not found a duplicate.
+                Step::Ready(true) | Step::Failed(_) => {
+                    // A message may have waited for this.
+                    host.again = true;
+                    Step::Ready(())
+                }
+            }),
+        );
     }
 
     fn begin_again(&mut self, batch: &mut Batch, now: Now) {

@@ -71,6 +71,8 @@ pub(crate) struct Host {
     disk: Option<Arc<dyn StoreDisk>>,
     /// The disk has said that the lane is over.
     lane_ended: bool,
+    /// States of consumers are to be written whole.
+    behind: bool,
     pub(crate) consumers: Consumers,
     pub(crate) limits: Limits,
     /// What the account and the server were told that is in use.
@@ -159,6 +161,7 @@ impl Host {
             lane,
             disk,
             lane_ended: false,
+            behind: false,
             consumers,
             limits,
             used: 0,
@@ -200,13 +203,14 @@ impl Host {
     /// Takes what the disk has done.
     fn take_from_disk(&mut self, now: Now) {
         let mut completions = std::mem::take(&mut self.completions);
-        let (room, space) = self.handle.inbox.take_completions(&mut completions);
-        if room {
+        let said = self.handle.inbox.take_completions(&mut completions);
+        if said.room {
             self.crowded = false;
         }
-        if space {
+        if said.space {
             self.space_returned();
         }
+        self.behind |= said.behind;
         let mut came = false;
         for completion in completions.drain(..) {
             came |= self.store.complete(completion, now.mono);
@@ -339,6 +343,7 @@ impl Turn for Host {
         self.take_from_disk(now);
         let mut more = self.take_inputs(batch, now);
         self.run_tasks(batch, now);
+        self.catch_up(batch, now);
         self.expire(batch, now);
         self.submit();
         self.show(batch, now);

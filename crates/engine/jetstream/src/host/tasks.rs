@@ -38,6 +38,11 @@ impl Tasks {
         self.look && !self.waiting.is_empty()
     }
 
+    /// One that waits has not finished, though it needs nothing: it goes on with the next turn.
+    pub(super) fn go_on(&mut self) {
+        self.look = true;
+    }
+
     pub(super) fn blocks_came(&mut self) {
         self.look = true;
     }

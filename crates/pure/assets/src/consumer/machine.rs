@@ -384,6 +384,12 @@ impl Consumer {
         self.kept.checkpoint(self.time(cx.now), cx.entropy, cx.store);
     }
 
+    /// Writes the whole state if there are changes that only the journal has.
+    pub fn catch_up(&mut self, cx: &mut Cx<'_>) {
+        self.keep(cx.store);
+        self.kept.catch_up(self.time(cx.now), cx.entropy, cx.store);
+    }
+
     /// Writes the whole state, as when the consumer is made and when the server stops. O(pending).
     pub fn write(&mut self, promise: Promise, now: Now, entropy: &mut dyn Entropy, store: &mut Store) {
         self.keep(store);

@@ -99,6 +99,7 @@ impl Stream {
     /// A plain message costs no allocation, and what [`Store::append`] costs.
     pub fn publish(&mut self, store: &mut Store, message: &Incoming<'_>, cx: &mut Cx<'_>) -> Step<Verdict> {
         ready!(self.settle(store));
+        ready!(self.recall_for(store, message.headers));
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut message = *message;
         let mut headers = Headers::read(message.headers);

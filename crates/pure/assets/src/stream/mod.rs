@@ -61,13 +61,12 @@ use midge_store::stream::{Compact, Expired, Filter, PurgeQuery, Step, Store};
 use midge_subject::transform::Transform;
 
 pub use batch::heal::Heal;
-pub use dedupe::Rebuild;
 pub use publish::{Cx, Incoming, Limits, Origin, Outbox, Verdict};
 pub use ttl::Ttl;
 
 use batch::atomic::Atomic;
 use batch::fast::Fast;
-use dedupe::Dedupe;
+use dedupe::{Dedupe, Rebuild};
 use headers::Headers;
 use republish::Republish;
 use schedule::Schedules;
@@ -90,6 +89,8 @@ pub struct Stream {
     transform: Option<Transform>,
     republish: Option<Republish>,
     dedupe: Dedupe,
+    /// Ids of stored messages are still being gathered.
+    recall: Option<Rebuild>,
     /// The id of the last message; empty when it has none.
     last_id: Vec<u8>,
     chores: VecDeque<Chore>,
@@ -117,6 +118,7 @@ impl Stream {
     pub fn new(config: StreamConfig, created: Wall, entropy: &mut dyn Entropy) -> Stream {
         let mut stream = Stream {
             dedupe: Dedupe::new(config.duplicate_window_ns, entropy),
+            recall: None,
             created,
             transform: None,
             republish: None,
@@ -164,9 +166,36 @@ impl Stream {
         self.created
     }
 
-    /// The ids that were stored lately. A [`Rebuild`] fills it after a start.
+    /// The ids that were stored lately. [`Stream::recall`] fills it after a start.
     pub fn dedupe(&mut self) -> &mut Dedupe {
         &mut self.dedupe
+    }
+
+    /// Ids of stored messages are to be gathered, after a start. Until that is done, a message with an id waits; others do not.
+    pub fn begin_recall(&mut self, now: Wall) {
+        self.recall = Some(Rebuild::new(&self.dedupe, now.0));
+    }
+
+    /// Gathers ids for a while; answers whether that is done.
+    pub fn recall(&mut self, store: &mut Store) -> Step<bool> {
+        let Some(rebuild) = &mut self.recall else { return Step::Ready(true) };
+        if !ready!(rebuild.step(&mut self.dedupe, store)) {
+            return Step::Ready(false);
+        }
+        self.recall = None;
+        Step::Ready(true)
+    }
+
+    /// The same until it is done, if this message has an id. What cannot be read is no reason to refuse it.
+    fn recall_for(&mut self, store: &mut Store, headers: &[u8]) -> Step<()> {
+        while self.recall.is_some() && Headers::read(headers).msg_id.is_some() {
+            match self.recall(store) {
+                Step::Wait => return Step::Wait,
+                Step::Ready(_) => {}
+                Step::Failed(_) => self.recall = None,
+            }
+        }
+        Step::Ready(())
     }
 
     /// The schedules. They are filled after a start with what opening the store found.

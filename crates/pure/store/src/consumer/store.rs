@@ -183,6 +183,13 @@ impl ConsumerStore {
         }
     }
 
+    /// Writes the whole state if there are changes that only the journal has. O(pending).
+    pub fn catch_up(&mut self, now_ns: i64, entropy: &mut dyn Entropy, store: &mut Store) {
+        if self.deltas_len > 0 {
+            self.write(now_ns, entropy, Promise::Cached, store);
+        }
+    }
+
     /// Writes the whole state, as when the consumer is created and when the server stops. O(pending).
     pub fn write(&mut self, now_ns: i64, entropy: &mut dyn Entropy, promise: Promise, store: &mut Store) {
         if self.keeping == Keeping::Memory {

@@ -426,9 +426,13 @@ impl Committer {
         self.round = round;
         carried?;
         let current = self.segments.sequence();
-        for state in self.lanes.iter_mut().flat_map(|lane| lane.consumers.values_mut()) {
-            if state.segment <= sequence {
-                state.segment = self.segments.closed.get(1).map_or(current, |s| s.header.sequence);
+        let next = self.segments.closed.get(1).map_or(current, |s| s.header.sequence);
+        for (number, lane) in (0..).zip(&mut self.lanes) {
+            for state in lane.consumers.values_mut().filter(|state| state.segment <= sequence) {
+                state.segment = next;
+                if lane.standing == Standing::Open {
+                    self.behind.insert(number);
+                }
             }
         }
         Ok(())

@@ -141,6 +141,8 @@ pub struct Committer {
     pub(super) unclean: bool,
     /// Files of consumers that are not in their places yet.
     pub(super) late: Late,
+    /// Lanes with deltas that had to be carried on.
+    pub(super) behind: Set<u32>,
     /// Files of which freed segments said that they go: they are forgotten when no round has them in hand.
     pub(super) removed: Vec<FileId>,
     /// Folders whose own names are on stable storage.
@@ -192,6 +194,7 @@ impl Committer {
             next_delta: found.next_delta,
             unclean: !found.segments.is_empty(),
             late: Late::default(),
+            behind: Set::default(),
             removed: Vec::new(),
             known: Set::default(),
             hasten: None,
@@ -613,6 +616,18 @@ impl Committer {
     /// What happened that an operator should hear of, since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Lanes with deltas that had to be carried on since the last call: their owners should replace the states.
+    pub fn take_behind(&mut self) -> Vec<Lane> {
+        let mut lanes: Vec<Lane> = self.behind.drain().map(Lane).collect();
+        lanes.sort_unstable();
+        lanes
+    }
+
+    /// Whether the last batch was put on stable storage before it was complete.
+    pub fn has_synced(&self) -> bool {
+        self.round.sync
     }
 
     /// Whether [`Committer::idle`] has something to do: unsynced deltas, erased bytes, deleted folders, files that are late.

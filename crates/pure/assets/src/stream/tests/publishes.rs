@@ -84,8 +84,8 @@ fn ids_are_gathered_again_after_a_start() {
     bench.pass(30 * SECOND);
     let mut entropy = midge_stdx::entropy::Seeded::new(9);
     bench.stream = crate::stream::Stream::new(config(), bench.now.wall, &mut entropy);
-    let mut rebuild = crate::stream::Rebuild::new(bench.stream.dedupe(), bench.now.wall.0);
-    assert!(bench.with(|stream, store, _| rebuild.step(stream.dedupe(), store)));
+    bench.stream.begin_recall(bench.now.wall);
+    assert!(bench.with(|stream, store, _| stream.recall(store)));
     bench.with(|stream, store, _| stream.recall_last_id(store));
     assert_eq!(bench.publish("s.a", &[("Nats-Msg-Id", "new")], ""), Verdict::Duplicate { seq: 2 });
     assert_eq!(

@@ -6,7 +6,7 @@ use midge_stdx::entropy::{Entropy, Seeded};
 
 use super::harness::{Bench, SECOND, config};
 use crate::stream::get::{Got, Which};
-use crate::stream::{Heal, Origin, Rebuild, Stream, Verdict};
+use crate::stream::{Heal, Origin, Stream, Verdict};
 
 fn features() -> StreamConfig {
     StreamConfig {
@@ -130,10 +130,11 @@ fn a_start_reads_what_it_needs() {
     assert_eq!(bench.with(|_, store, _| heal.step(store, now)), 3);
     assert_eq!(bench.store.appended(), 30);
     bench.stream = Stream::new(features(), now.wall, &mut Seeded::new(5));
-    let mut rebuild = Rebuild::new(bench.stream.dedupe(), now.wall.0);
-    while !bench.with(|stream, store, _| rebuild.step(stream.dedupe(), store)) {}
+    bench.stream.begin_recall(now.wall);
     bench.with(|stream, store, _| stream.recall_last_id(store));
+    // Nobody has to ask for ids before they are needed.
     assert_eq!(bench.publish("s.x", &[("Nats-Msg-Id", "id29")], ""), Verdict::Duplicate { seq: 30 });
+    assert!(bench.with(|stream, store, _| stream.recall(store)));
     assert_eq!(
         bench.publish("s.x", &[("Nats-Expected-Last-Msg-Id", "id29")], ""),
         Verdict::Stored { seq: 31 }
