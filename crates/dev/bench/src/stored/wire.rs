@@ -59,7 +59,12 @@ impl Wire {
 
     /// Subscribes, and returns when the server has taken that in.
     pub(super) fn subscribe(&mut self, subject: &str) -> Result<(), String> {
-        client::send(&mut self.stream, format!("SUB {subject} 1\r\n").as_bytes())
+        self.subscribe_as(subject, 1)
+    }
+
+    /// The same under a number, which no other subscription of the connection has: one that does is ignored. 9 is for answers.
+    pub(super) fn subscribe_as(&mut self, subject: &str, sid: usize) -> Result<(), String> {
+        client::send(&mut self.stream, format!("SUB {subject} {sid}\r\n").as_bytes())
     }
 
     /// One request; its answer, which must not be an error.

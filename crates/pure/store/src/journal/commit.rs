@@ -233,7 +233,7 @@ impl Committer {
             self.events.push(Event::Stuck(error));
         }
         self.segments.rotate(need)?;
-        self.hasten = None;
+        (self.hasten, self.cleared) = (None, false);
         if self.settings.flaw == Some(Flaw::ReuseBeforeCheckpoint) {
             let _ = self.segments.free_oldest();
             return Ok(());

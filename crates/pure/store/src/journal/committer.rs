@@ -139,6 +139,8 @@ pub struct Committer {
     pub(super) next_delta: u64,
     /// The process before did not stop cleanly.
     pub(super) unclean: bool,
+    /// The current segment says of folders of consumers that they go: it is closed once the disk is idle.
+    pub(super) cleared: bool,
     /// Files of consumers that are not in their places yet.
     pub(super) late: Late,
     /// Lanes with deltas that had to be carried on.
@@ -193,6 +195,7 @@ impl Committer {
             next_number: found.next_number,
             next_delta: found.next_delta,
             unclean: !found.segments.is_empty(),
+            cleared: false,
             late: Late::default(),
             behind: Set::default(),
             removed: Vec::new(),
@@ -632,7 +635,7 @@ impl Committer {
 
     /// Whether [`Committer::idle`] has something to do: unsynced deltas, erased bytes, deleted folders, files that are late.
     pub fn is_idle_wanted(&self) -> bool {
-        self.segments.unsynced() || self.hasten.is_some() || self.is_late()
+        self.segments.unsynced() || self.hasten.is_some() || self.cleared || self.is_late()
     }
 
     /// Whether [`Committer::flush`] has something to do: unsynced deltas.
@@ -651,7 +654,7 @@ impl Committer {
     pub fn idle(&mut self) {
         self.write_late();
         self.flush();
-        if self.hasten.is_some() {
+        if self.hasten.is_some() || self.cleared {
             self.rotate(0).unwrap_or_else(|error| self.events.push(Event::NoSegment(error)));
         }
     }

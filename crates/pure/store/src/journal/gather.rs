@@ -353,7 +353,7 @@ impl Committer {
         for Small { folder, files, absent } in small {
             let files = rest.by_ref().take(files.len()).collect();
             // What the journal says of a name that somebody else may use next is not to stay there for long.
-            self.hasten.get_or_insert(self.segments.current.at);
+            self.cleared = true;
             self.round.posts.push(Post { lane, index, act: Act::Clear { folder, files, absent } });
         }
         for folder in large {
