@@ -78,7 +78,12 @@ impl Workers {
     }
 
     pub(crate) fn push_task(&self, task: Task) {
-        self.queue.lock().tasks.push_back(task);
+        let mut queue = self.queue.lock();
+        match &task {
+            Task::Job(job) if job.is_urgent() => queue.tasks.push_front(task),
+            _ => queue.tasks.push_back(task),
+        }
+        drop(queue);
         self.tasks.notify_one();
         self.any.notify_one();
     }

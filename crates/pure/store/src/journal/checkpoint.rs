@@ -136,6 +136,11 @@ fn share(files: &dyn Files, syncs: &[Sync]) -> Vec<(Arc<str>, DiskError)> {
 }
 
 impl Job {
+    /// Whether writers will soon wait for it.
+    pub fn is_urgent(&self) -> bool {
+        self.growth.is_some()
+    }
+
     /// Does it.
     pub fn run(self, files: &dyn Files) -> Finished {
         let (mut failed, mut failed_folders) = (Vec::new(), Vec::new());
