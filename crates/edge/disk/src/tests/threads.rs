@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use midge_store::journal::PlainRecords;
+use midge_store::journal::{self, PlainRecords};
 use midge_store::port::{
     Completion, Fault, Files, Lane, Mode, Name, Op, Outcome, Promise, Submission, Ticket, Work,
 };
@@ -329,4 +329,35 @@ fn the_files_themselves_are_there_for_opening() {
     done(owner.run(&disk, lane, Op::Replace { files: replaced, promise: Promise::Durable }));
     assert_eq!(std::fs::read(place.0.join("S/meta.inf")).unwrap(), b"{1}");
     assert_eq!(disk.metrics().free_bytes.get(), disk.space());
+}
+
+#[test]
+fn who_leaves_changes_in_the_journal_is_told_when_they_are_copied() {
+    let place = Place::new();
+    let journal = journal::Settings { first_segment_len: 65_536, segment_len: 65_536, ..Default::default() };
+    let disk = place.open(Settings { journal, ..Settings::default() });
+    let (quiet, other) = Owner::new(&disk, "Q");
+    let (owner, lane) = Owner::new(&disk, "S");
+    let delta = |promise| Op::Delta { consumer: "C".into(), bytes: Bytes::from_static(b"d"), promise };
+    done(owner.run(&disk, lane, delta(Promise::Durable)));
+    // The segment in which it stands is full, and used again.
+    for n in 0.. {
+        let bytes: &'static [u8] = &[7; 4096];
+        done(quiet.run(&disk, other, write(1, n * 4096, bytes, Promise::Durable)));
+        if owner.got.lock().behind > 0 {
+            break;
+        }
+        assert!(n < 1000, "it was copied by now");
+    }
+    assert_eq!(quiet.got.lock().behind, 0);
+}
+
+#[test]
+fn files_of_consumers_do_not_wait_for_a_disk_that_is_never_idle() {
+    let place = Place::new();
+    let disk = place.open(Settings { idle_after: Duration::from_secs(3600), ..Settings::default() });
+    let (owner, lane) = Owner::new(&disk, "S");
+    let files = vec![(path("obs/C/meta.inf"), Bytes::from_static(b"x"))];
+    done(owner.run(&disk, lane, Op::Replace { files, promise: Promise::Durable }));
+    until("it is written", || place.0.join("S/obs/C/meta.inf").exists());
 }
