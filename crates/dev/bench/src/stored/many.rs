@@ -41,7 +41,7 @@ pub(super) fn ids(server: &Server, count: usize) -> Result<Sample, String> {
     let mut last = Sample::default();
     for (n, ids) in [false, true].into_iter().enumerate() {
         publish::create(&mut wire, n, ",\"duplicate_window\":3600000000000")?;
-        wire.subscribe(&format!("_A.{n}"))?;
+        wire.subscribe_as(&format!("_A.{n}"), 1 + n)?;
         // The first of them make buffers and tables that stay.
         publish::one(&mut wire, n, &Publishes { most: 10_000, ..load })?;
         let begun = begin(server);

@@ -306,15 +306,21 @@ impl Committer {
         if new {
             self.files.create_folder(folder)?;
         }
-        let mut path = folder;
+        let (mut path, mut synced) = (folder, Vec::new());
         while !path.is_empty() {
             let above = parent(path);
-            if new || !self.known.contains(above) {
+            // One that is known has its own name on stable storage, as have all above it.
+            let known = self.known.contains(above);
+            if !known || (new && path == folder) {
                 self.files.sync_folder(above)?;
-                self.known.insert(above.into());
+                synced.push(above);
+            }
+            if known {
+                break;
             }
             path = above;
         }
+        self.known.extend(synced.into_iter().map(Arc::from));
         Ok(new)
     }
 

@@ -358,3 +358,14 @@ fn deltas_are_not_carried_round_and_round_once_their_states_are_written() {
     assert!(busy(false) > 100_000, "they go round while nobody writes states");
     assert_eq!(busy(true), 0);
 }
+
+#[test]
+fn a_new_store_costs_one_sync_of_a_folder() {
+    let mut bench = Bench::new(Settings::default());
+    let before = bench.files.folder_syncs.load(Relaxed);
+    for n in 0..10 {
+        bench.committer.register(&format!("A/streams/T{n}")).unwrap();
+    }
+    // Beside those that found no such folder.
+    assert_eq!(bench.files.folder_syncs.load(Relaxed) - before, 20);
+}
