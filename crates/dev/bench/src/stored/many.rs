@@ -1,22 +1,23 @@
 //! What much of something costs: subjects, ids, streams, consumers. Memory is growth of the resident memory for each of them.
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::publish::{self, PLAIN, Publishes};
 use super::wire::{Frame, Wire};
 use crate::load::Sample;
 use crate::server::Server;
 
-/// Growth since a moment, for each of `count`.
+/// How long servers keep what was written in memory, and some time to give it up.
+const CACHED: Duration = Duration::from_secs(15);
+
+/// What was done since a moment, and the growth for each of `count` once caches are given up.
 fn sample(server: &Server, (resident, cpu, started): (u64, u64, Instant), count: usize) -> Sample {
     let count = count as f64;
-    Sample {
-        cpu_ns: (server.cpu_ns() - cpu) as f64 / count,
-        rate: count / started.elapsed().as_secs_f64(),
-        memory: server.resident_kb().saturating_sub(resident) as f64 * 1024.0 / count,
-        ..Sample::default()
-    }
+    let (cpu_ns, rate) = ((server.cpu_ns() - cpu) as f64 / count, count / started.elapsed().as_secs_f64());
+    std::thread::sleep(CACHED);
+    let memory = server.resident_kb().saturating_sub(resident) as f64 * 1024.0 / count;
+    Sample { cpu_ns, rate, memory, ..Sample::default() }
 }
 
 fn begin(server: &Server) -> (u64, u64, Instant) {
