@@ -1,6 +1,5 @@
 //! The disk that stores use: a handle, and the threads behind it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -19,6 +18,7 @@ use crate::limits;
 use crate::measured::{Caller, Measured};
 use crate::metrics::Metrics;
 use crate::real::{OpenError, RealFiles};
+use crate::seat::Seat;
 use crate::space::Space;
 use crate::workers::{Worker, Workers};
 
@@ -83,6 +83,7 @@ struct Inner {
     files: Arc<dyn Files>,
     metrics: Arc<Metrics>,
     space: Arc<Space>,
+    seat: Arc<Seat>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -151,49 +152,36 @@ impl Disk {
             lane_bytes: settings.lane_bytes,
             disk_bytes: settings.disk_bytes,
         };
+        let alone = std::thread::available_parallelism().map_or(1, usize::from) < 2;
         let pace = Pace {
             idle_after: settings.idle_after,
-            spin: settings.spin,
+            spin: if alone { Duration::ZERO } else { settings.spin },
             sync_interval: settings.sync_interval,
             close_after: settings.close_after,
             probe_every: settings.probe_every,
             probe_short: settings.probe_short,
         };
-        let disk = Disk(Arc::new(Inner {
-            inbox: Arc::new(Inbox::new(bounds)),
-            workers: Arc::new(Workers::default()),
-            files,
-            metrics,
-            space: Arc::new(Space::new(settings.space_back)),
-            threads: Mutex::new(Vec::new()),
-        }));
+        let (inbox, workers) = (Arc::new(Inbox::new(bounds)), Arc::new(Workers::default()));
+        let space = Arc::new(Space::new(settings.space_back));
+        let driver =
+            Driver::new(committer, inbox.clone(), workers.clone(), metrics.clone(), space.clone(), pace);
+        let (seat, threads) = (Arc::new(Seat::new(driver)), Mutex::new(Vec::new()));
+        let disk = Disk(Arc::new(Inner { inbox, workers, files, metrics, space, seat, threads }));
         // Whoever opens a disk sizes itself by its space at once.
         disk.0.space.probe(&*disk.0.files, &disk.0.metrics);
-        disk.start(committer, foreign, pace, settings.workers.max(1))
+        disk.start(foreign, settings.workers.max(1))
             .map_err(|error| OpenError::Threads { path: directory.to_path_buf(), error })?;
         Ok((disk, report))
     }
 
     fn start(
         &self,
-        committer: Committer,
         foreign: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-        mut pace: Pace,
         workers: usize,
     ) -> std::io::Result<()> {
-        let Inner { inbox, workers: queue, files, metrics, space, threads } = &*self.0;
-        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-            pace.spin = Duration::ZERO;
-        }
-        let mut driver =
-            Driver::new(committer, inbox.clone(), queue.clone(), metrics.clone(), space.clone(), pace);
-        let drive = move || match catch_unwind(AssertUnwindSafe(|| driver.run())) {
-            Ok(reply) => driver.end(reply),
-            Err(_) => {
-                tracing::error!(blame = "us", "the thread of a disk panicked; its stores are closed");
-                driver.fail();
-            }
-        };
+        let Inner { inbox, workers: queue, files, metrics, space, seat, threads } = &*self.0;
+        let (seat, queued) = (seat.clone(), inbox.clone());
+        let drive = move || seat.run(&queued);
         threads.lock().push(Builder::new().name("disk-commit".to_owned()).spawn(drive)?);
         for number in 0..=workers {
             let worker = Worker {
@@ -244,8 +232,11 @@ impl Disk {
     /// order within a batch; across batches it is for the owner to submit first what was left.
     pub fn submit(&self, batch: &mut Vec<Submission>) -> Submitted {
         let mut asides = Vec::new();
-        let result = self.0.inbox.submit(batch, &mut asides);
+        let (result, light) = self.0.inbox.submit(batch, &mut asides);
         self.0.workers.push_asides(asides);
+        if light && !self.0.seat.here() {
+            self.0.inbox.wake_up();
+        }
         result
     }
 

@@ -70,6 +70,20 @@ pub(crate) struct Driver {
     due: Due,
     logged: Map<u32, Instant>,
     closing: Option<SyncSender<Result<(), DiskError>>>,
+    /// Until when its thread sleeps, if nothing comes.
+    until: Instant,
+    /// When it last went to sleep.
+    slept: Instant,
+    /// What others than its thread have it do.
+    light: Vec<Submission>,
+}
+
+/// How a life goes on.
+pub(crate) enum Next {
+    /// Wait until then, and look for so long before sleeping.
+    Wait(Instant, Duration),
+    /// It is over: the disk was dropped, or closed, and then somebody is to be answered.
+    Over(Option<SyncSender<Result<(), DiskError>>>),
 }
 
 impl Driver {
@@ -111,41 +125,60 @@ impl Driver {
             due,
             logged: Map::default(),
             closing: None,
+            until: now,
+            slept: now,
+            light: Vec::new(),
         }
     }
 
-    /// The life of the thread, until the disk is closed (then what to call is answered) or dropped.
-    pub(crate) fn run(&mut self) -> Option<SyncSender<Result<(), DiskError>>> {
-        let mut taken = Taken::default();
-        let mut short_wait = true;
-        loop {
-            let before = Instant::now();
-            // Who does not wait for a sync asks again sooner, or later, than one takes.
-            let spin =
-                if short_wait && self.committer.has_synced() { self.pace.spin } else { Duration::ZERO };
-            self.inbox.take(&mut taken, Some(self.due.next()), spin);
-            let now = Instant::now();
-            short_wait = now.duration_since(before) < self.pace.spin * 2;
-            if taken.over {
-                return None;
-            }
-            self.metrics.queued_operations.set(taken.queued_ops as u64);
-            self.metrics.queued_bytes.set(taken.queued_bytes as u64);
-            self.finished(&mut taken.finished);
-            for lane in taken.cached.drain(..) {
-                self.due.cached.push_back((now + self.pace.sync_interval, lane));
-            }
-            self.commit(&mut taken.submissions, now);
-            for request in taken.requests.drain(..) {
-                self.request(request, now);
-            }
-            self.timers(now);
-            self.hand_out(now);
-            // What only a job knows to have failed has to be known before the end.
-            if self.closing.is_some() && self.jobs == 0 && self.inbox.is_drained() {
-                return self.closing.take();
-            }
+    /// Does what is queued.
+    pub(crate) fn step(&mut self, taken: &mut Taken) -> Next {
+        let now = Instant::now();
+        let short_wait = now.duration_since(self.slept) < self.pace.spin * 2;
+        self.inbox.take(taken);
+        if taken.over {
+            return Next::Over(None);
         }
+        self.metrics.queued_operations.set(taken.queued_ops as u64);
+        self.metrics.queued_bytes.set(taken.queued_bytes as u64);
+        self.finished(&mut taken.finished);
+        for lane in taken.cached.drain(..) {
+            self.due.cached.push_back((now + self.pace.sync_interval, lane));
+        }
+        self.commit(&mut taken.submissions, now);
+        for request in taken.requests.drain(..) {
+            self.request(request, now);
+        }
+        self.timers(now);
+        self.hand_out(now);
+        // What only a job knows to have failed has to be known before the end.
+        if self.closing.is_some() && self.jobs == 0 && self.inbox.is_drained() {
+            return Next::Over(self.closing.take());
+        }
+        // Who does not wait for a sync asks again sooner, or later, than one takes.
+        let spin = if short_wait && self.committer.has_synced() { self.pace.spin } else { Duration::ZERO };
+        (self.until, self.slept) = (self.due.next(), Instant::now());
+        Next::Wait(self.until, spin)
+    }
+
+    /// Does what is queued while its thread sleeps, on the thread of whoever submitted it, if that is no more than writing. False when it is not done.
+    pub(crate) fn here(&mut self) -> bool {
+        if self.committer.is_idle_wanted() {
+            return false;
+        }
+        let mut batch = std::mem::take(&mut self.light);
+        let committer = &self.committer;
+        let taken = self.inbox.take_light(&mut batch, |all| committer.is_plain(all));
+        if taken {
+            self.commit(&mut batch, Instant::now());
+        }
+        self.light = batch;
+        if taken
+            && (self.committer.has_news() || self.committer.is_idle_wanted() || self.due.next() < self.until)
+        {
+            self.inbox.nudge();
+        }
+        taken
     }
 
     /// Tells the committer of jobs that ended; lanes that waited for them may end now.

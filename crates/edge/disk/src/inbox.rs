@@ -80,6 +80,8 @@ struct State {
     crowded: Vec<u32>,
     cached: Vec<u32>,
     asleep: bool,
+    /// It is to look, whatever is queued.
+    nudged: bool,
 }
 
 /// The queue of a disk.
@@ -143,6 +145,7 @@ impl Inbox {
             crowded: Vec::new(),
             cached: Vec::new(),
             asleep: false,
+            nudged: false,
         };
         Inbox { state: Mutex::new(state), wake: Condvar::new(), hint: AtomicBool::new(false), bounds }
     }
@@ -154,13 +157,15 @@ impl Inbox {
         }
     }
 
-    /// Queues what there is room for. What goes to the workers is put into `asides`.
-    pub(crate) fn submit(&self, batch: &mut Vec<Submission>, asides: &mut Vec<Aside>) -> Submitted {
+    /// Queues what there is room for. What goes to the workers is put into `asides`. Answers also whether the committer was left asleep, because what is
+    /// queued is so little that the caller should try to have it done [at once](Inbox::take_light).
+    pub(crate) fn submit(&self, batch: &mut Vec<Submission>, asides: &mut Vec<Aside>) -> (Submitted, bool) {
         let mut left = Vec::new();
         let mut result = Submitted::All;
+        let mut light = false;
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
-            return if batch.is_empty() { Submitted::All } else { Submitted::Closed };
+            return (if batch.is_empty() { Submitted::All } else { Submitted::Closed }, false);
         }
         state.calls += 1;
         for submission in batch.drain(..) {
@@ -173,11 +178,43 @@ impl Inbox {
             }
         }
         if !state.submissions.is_empty() {
-            self.woken(&mut state);
+            light = state.asleep && state.is_light();
+            if !light {
+                self.woken(&mut state);
+            }
         }
         drop(state);
         *batch = left;
-        result
+        (result, light)
+    }
+
+    /// Takes what is queued while the committer sleeps, if it is little and the caller accepts it.
+    pub(crate) fn take_light(
+        &self,
+        into: &mut Vec<Submission>,
+        accept: impl FnOnce(&[Submission]) -> bool,
+    ) -> bool {
+        let mut state = self.state.lock();
+        if !state.asleep || !state.is_light() || !accept(&state.submissions) {
+            return false;
+        }
+        std::mem::swap(&mut state.submissions, into);
+        true
+    }
+
+    /// Has the committer look at its timers.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.state.lock();
+        state.nudged = true;
+        self.woken(&mut state);
+    }
+
+    /// Wakes the committer if there is something for it.
+    pub(crate) fn wake_up(&self) {
+        let mut state = self.state.lock();
+        if !state.is_quiet() {
+            self.woken(&mut state);
+        }
     }
 
     pub(crate) fn request(&self, request: Request) -> Result<(), Request> {
@@ -244,8 +281,8 @@ impl Inbox {
         self.woken(&mut state);
     }
 
-    /// Waits for something, until the deadline, and takes it. `spin` is for how long to look before sleeping.
-    pub(crate) fn take(&self, taken: &mut Taken, deadline: Option<Instant>, spin: Duration) {
+    /// Waits for something, until the deadline. `spin` is for how long to look before sleeping.
+    pub(crate) fn wait(&self, deadline: Instant, spin: Duration) {
         if !spin.is_zero() && !self.hint.load(Ordering::Acquire) {
             let end = Instant::now() + spin;
             while !self.hint.load(Ordering::Acquire) && Instant::now() < end {
@@ -255,19 +292,19 @@ impl Inbox {
         let mut state = self.state.lock();
         while state.is_quiet() {
             state.asleep = true;
-            let timed_out = match deadline {
-                Some(deadline) => self.wake.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.wake.wait(&mut state);
-                    false
-                }
-            };
+            let timed_out = self.wake.wait_until(&mut state, deadline).timed_out();
             state.asleep = false;
             if timed_out {
                 break;
             }
         }
+    }
+
+    /// Takes what is there.
+    pub(crate) fn take(&self, taken: &mut Taken) {
+        let mut state = self.state.lock();
         self.hint.store(false, Ordering::Release);
+        state.nudged = false;
         std::mem::swap(&mut state.submissions, &mut taken.submissions);
         std::mem::swap(&mut state.requests, &mut taken.requests);
         std::mem::swap(&mut state.finished, &mut taken.finished);
@@ -313,10 +350,25 @@ impl Inbox {
 
 impl State {
     fn is_quiet(&self) -> bool {
-        self.submissions.is_empty()
+        !self.nudged
+            && self.submissions.is_empty()
             && self.requests.is_empty()
             && self.finished.is_empty()
             && self.phase != Phase::Over
+    }
+
+    /// Whether all there is are a few short writes that nobody wants synced.
+    fn is_light(&self) -> bool {
+        let bytes = |one: &Submission| match &one.op {
+            Op::Write { bytes, promise: Promise::Cached, .. } => bytes.len(),
+            _ => usize::MAX,
+        };
+        self.phase == Phase::Open
+            && self.requests.is_empty()
+            && self.finished.is_empty()
+            && self.cached.is_empty()
+            && self.submissions.len() <= limits::HERE_OPS
+            && self.submissions.iter().map(bytes).fold(0, usize::saturating_add) <= limits::HERE_BYTES
     }
 
     fn take_in(

@@ -22,6 +22,7 @@ mod measured;
 pub mod metrics;
 mod paths;
 mod real;
+mod seat;
 mod space;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,10 @@ pub const OP_BYTES: usize = 64;
 pub const IDLE_AFTER: Duration = Duration::from_millis(5);
 /// Files of consumers wait no longer than this to be written, even when the committer is never idle.
 pub const LATE_AFTER: Duration = Duration::from_millis(100);
+/// Operations that whoever submits them does itself, when they are writes that nobody wants synced and the committer sleeps.
+pub const HERE_OPS: usize = 16;
+/// Bytes of them.
+pub const HERE_BYTES: usize = 64 << 10;
 /// The committer looks for its next batch for so long before it sleeps, if its last wait was short: waking a thread costs more.
 pub const SPIN: Duration = Duration::from_micros(50);
 /// How often what was written with `Promise::Cached` is synced, as in the Go server.

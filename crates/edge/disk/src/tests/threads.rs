@@ -361,3 +361,48 @@ fn files_of_consumers_do_not_wait_for_a_disk_that_is_never_idle() {
     done(owner.run(&disk, lane, Op::Replace { files, promise: Promise::Durable }));
     until("it is written", || place.0.join("S/obs/C/meta.inf").exists());
 }
+
+/// Appends one byte after the other; what is written, and how many ends were there as soon as they were submitted.
+fn appended(promises: &[Promise], count: u64) -> (Vec<u8>, Vec<u64>, usize) {
+    let place = Place::new();
+    let disk = place.open(Settings::default());
+    let (owner, lane) = Owner::new(&disk, "S");
+    let mut at_once = 0;
+    for n in 0..count {
+        let promise = promises[n as usize % promises.len()];
+        let before = owner.got.lock().completions.len();
+        let digit = n as usize % 10;
+        let byte: &'static [u8] = &b"0123456789"[digit..=digit];
+        owner.send(&disk, lane, write(1, n, byte, promise));
+        at_once += usize::from(owner.got.lock().completions.len() > before);
+        if n % 7 == 0 {
+            // The committer has time to go to sleep.
+            owner.wait("everything", |got| (got.completions.len() as u64 == n + 1).then_some(()));
+            std::thread::yield_now();
+        }
+    }
+    let ends = owner.wait("all of them", |got| {
+        (got.completions.len() as u64 == count).then(|| std::mem::take(&mut got.completions))
+    });
+    let order = ends.iter().map(|end| end.ticket.0).collect();
+    (std::fs::read(place.0.join("S/msgs/1.blk")).unwrap(), order, at_once)
+}
+
+#[test]
+fn what_nobody_wants_synced_is_written_by_whoever_submits_it() {
+    let mut done_here = 0;
+    until("the committer sleeps", || {
+        done_here += appended(&[Promise::Cached], 50).2;
+        done_here > 0
+    });
+}
+
+#[test]
+fn whoever_writes_it_the_order_stays() {
+    let expected: Vec<u8> = (0..2000).map(|n| b"0123456789"[n % 10]).collect();
+    for promises in [&[Promise::Cached][..], &[Promise::Cached, Promise::Cached, Promise::Durable]] {
+        let (content, order, _) = appended(promises, 2000);
+        assert_eq!(content, expected);
+        assert!(order.is_sorted());
+    }
+}

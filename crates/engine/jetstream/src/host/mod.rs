@@ -346,6 +346,8 @@ impl Turn for Host {
         self.catch_up(batch, now);
         self.expire(batch, now);
         self.submit();
+        // The disk may have done at once what needs no sync.
+        self.take_from_disk(now);
         self.show(batch, now);
         more |= self.deliver(batch, now);
         self.remove_consumed(batch, now);

@@ -4,7 +4,7 @@ use super::committer::{Committer, Event, Flaw};
 use super::lanes::Standing;
 use super::segments::no_lane;
 use super::{limits, parent};
-use crate::port::{Completion, DiskError, Files, Mode, Op, Outcome, Submission};
+use crate::port::{Completion, DiskError, Files, Mode, Op, Outcome, Promise, Submission};
 
 /// How gathering went on.
 pub(super) enum Flow {
@@ -85,6 +85,28 @@ impl Committer {
         self.rest();
         self.hasten_on();
         self.grow();
+    }
+
+    /// Whether all of these are appends to blocks that are open, promised to the operating system alone, so that nothing but writing has to be done.
+    pub fn is_plain(&self, batch: &[Submission]) -> bool {
+        let oldest = self.segments.oldest();
+        let plain = |one: &Submission| {
+            let Op::Write { block, offset, promise: Promise::Cached, .. } = &one.op else { return false };
+            let Some(lane) = self.lanes.get(one.lane.0 as usize) else { return false };
+            let id = lane.hot.filter(|(hot, _)| hot == block).map(|(_, id)| id);
+            let Some(file) = id.and_then(|id| self.table.find(id)) else { return false };
+            lane.standing == Standing::Open
+                && lane.refused.is_none()
+                && file.handle.is_some()
+                && *offset >= file.end
+                && !(file.pending || file.removed || file.is_live(oldest))
+        };
+        batch.iter().all(plain)
+    }
+
+    /// Whether there are jobs or events that nobody has taken.
+    pub fn has_news(&self) -> bool {
+        !self.jobs.is_empty() || !self.events.is_empty()
     }
 
     fn run_round(&mut self, touched: &[usize], batch: &mut [Submission], done: &mut Vec<Completion>) {
