@@ -7,6 +7,8 @@
 //!      └── Completions ◀── lane by lane ◀──────────────────────────────────── ┘
 //! ```
 //!
+//! While that thread sleeps, a few short writes that nobody wants synced are done by whoever submits them: waking it would cost more.
+//!
 //! [`RealFiles`] is one store directory: every path is relative to it and cannot leave it, and one process holds it at a time. All its calls block.
 //! [`Disk`] is the same directory for those who must not wait: they submit, bounded, and are called. Why one journal for all stores of a directory:
 //! `docs/decisions/004-one-journal-per-store-directory.md`.
