@@ -45,7 +45,7 @@ impl World {
         for at in 0..self.consumers.len() {
             self.ensure_consumer(at)?;
         }
-        Ok(())
+        self.ensure_copies()
     }
 
     fn ensure_consumer(&mut self, at: usize) -> Result {
@@ -118,7 +118,7 @@ impl World {
         for at in 0..self.streams.len() {
             self.verify_with_consumers(at)?;
         }
-        Ok(())
+        self.verify_copies()
     }
 
     /// A stream and its consumers, as they are at one moment. Ages may pass in between.
@@ -184,7 +184,7 @@ impl World {
     }
 
     /// What the stream says of itself, and what it holds. Ages may pass in between.
-    fn look(&mut self, at: usize) -> Result<(Json, BTreeMap<u64, usize>)> {
+    pub(super) fn look(&mut self, at: usize) -> Result<(Json, BTreeMap<u64, usize>)> {
         let subject = format!("$JS.API.STREAM.INFO.{}", self.streams[at].name);
         for _ in 0..100 {
             let state = self.demand(&subject, "")?.get("state").clone();

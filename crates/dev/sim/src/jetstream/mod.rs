@@ -10,6 +10,7 @@
 
 mod acts;
 mod checks;
+mod copies;
 mod disk;
 mod events;
 mod json;

@@ -242,7 +242,10 @@ impl StreamModel {
         if let Some(msg_id) = self.publishes[id].msg_id {
             let places = self.by_msg_id.get(&msg_id).cloned().unwrap_or_default();
             // What was removed is forgotten by a start.
-            let may_go = self.retention != Retention::Limits || self.tightest.any();
+            let may_go = self.retention != Retention::Limits
+                || self.tightest.any()
+                // A mirror tells of what is gone.
+                || self.may_be_removed(&self.publishes[id]);
             let other = places.iter().find(|other| {
                 let publish = self.by_seq.get(other).and_then(|id| self.publishes.get(*id));
                 **other != seq && !may_go && publish.is_none_or(|p| !self.may_be_removed(p))

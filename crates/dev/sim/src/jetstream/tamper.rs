@@ -47,10 +47,12 @@ pub enum Break {
     KeepStream,
     /// The former key is not at hand when keys change.
     LoseKey,
+    /// A mirror, or a stream with sources, loses a message.
+    LoseCopy,
 }
 
 /// All of them.
-pub const ALL: [Break; 19] = [
+pub const ALL: [Break; 20] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -70,6 +72,7 @@ pub const ALL: [Break; 19] = [
     Break::ForgetChange,
     Break::KeepStream,
     Break::LoseKey,
+    Break::LoseCopy,
 ];
 
 impl Break {

@@ -9,6 +9,7 @@ use midge_stdx::clock::{Mono, Now, Wall};
 use midge_store::format::keys::Cipher;
 use midge_store::journal::{Committer, PlainRecords, Settings};
 
+use super::copies::{self, CopyModel};
 use super::disk::{DiskStep, SimDisk};
 use super::json::Json;
 use super::model::{ConsumerModel, Limits, Setting, StreamModel};
@@ -87,6 +88,7 @@ pub(super) struct World {
     pub(super) node: Option<Node>,
     pub(super) streams: Vec<StreamModel>,
     pub(super) consumers: Vec<ConsumerModel>,
+    pub(super) copies: Vec<CopyModel>,
     pub(super) asks: BTreeMap<u64, Ask>,
     next_ask: u64,
     pub(super) answers: BTreeMap<u64, Vec<u8>>,
@@ -138,6 +140,7 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         node: None,
         streams,
         consumers,
+        copies: Vec::new(),
         asks: BTreeMap::new(),
         next_ask: 0,
         answers: BTreeMap::new(),
@@ -153,6 +156,8 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         mortal_consumers,
         mortal_streams,
     };
+    let origins = world.origins();
+    world.copies = copies::copies(&mut world.draw, &origins);
     if let Err(failure) = world.lives() {
         world.note(|| format!("FAILED: {failure}"));
         world.verdict.failure = Some(failure);
@@ -273,6 +278,10 @@ impl World {
             self.files.kill();
         }
         let certain = stopped && (quiet || end == End::Stop);
+        // What is there is under this key by now, and another may take its place.
+        if let Some((number, _)) = self.keys.as_mut().filter(|_| certain) {
+            *number += u32::from(self.draw.percent(50));
+        }
         self.forget(certain);
         Ok(())
     }
@@ -315,10 +324,8 @@ impl World {
             self.forget(false);
         }
         self.saw("openings");
-        if let Some((number, _)) = &mut self.keys {
-            *self.verdict.seen.entry("encrypted openings").or_insert(0) += 1;
-            // What is there is under this key by now.
-            *number += u32::from(self.draw.percent(30));
+        if self.keys.is_some() {
+            self.saw("encrypted openings");
         }
         Ok(())
     }

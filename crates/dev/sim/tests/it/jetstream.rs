@@ -14,7 +14,8 @@ fn what_clients_were_told_holds_after_every_crash() {
 fn patience(broken: Break) -> u64 {
     match broken {
         Break::LoseDeltas | Break::ForgetLimit | Break::KeepWork | Break::AcknowledgeBeforeSync => 60,
-        Break::KeepConsumer | Break::ForgetChange | Break::KeepStream | Break::LoseKey => 60,
+        Break::KeepConsumer | Break::ForgetChange | Break::KeepStream => 60,
+        Break::LoseKey | Break::LoseCopy => 60,
         _ => 20,
     }
 }
