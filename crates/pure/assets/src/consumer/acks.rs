@@ -242,7 +242,10 @@ impl Consumer {
         let Some(pending) = self.kept.state().pending.get(&seq).copied() else { return };
         let (consumer_seq, deliveries) = (pending.consumer_seq, self.deliveries(seq));
         self.redelivery.remove(seq);
-        let lowest = self.kept.state().pending.first_key_value().is_some_and(|(first, _)| *first == seq);
+        let state = self.kept.state();
+        // What was given up is not pending, and not acknowledged either.
+        let given_up = state.redelivered.range(..seq).any(|(before, _)| !state.pending.contains_key(before));
+        let lowest = state.pending.first_key_value().is_some_and(|(first, _)| *first == seq) && !given_up;
         if self.rules.ack == AckPolicy::Explicit || lowest {
             let sequences = SequencePair {
                 consumer_seq: consumer_seq.max(self.kept.state().ack_floor.consumer_seq + 1),

@@ -293,6 +293,23 @@ fn the_floor_passes_what_left_the_stream_when_all_before_is_acknowledged() {
 }
 
 #[test]
+fn the_floor_stays_below_what_was_given_up_when_a_later_message_leaves_the_stream() {
+    let config = ConsumerConfig { ack_policy: AckPolicy::All, max_deliver: 2, ..pull_config() };
+    let (mut rig, replies) = delivered(3, config);
+    rig.ack(&replies[0], "-NAK", "");
+    rig.pull("1", "b");
+    let again = rig.replies();
+    rig.ack(&again[0], "-NAK", "");
+    rig.turn();
+    let needed = |rig: &Rig| rig.consumer.as_ref().unwrap().needs(1, b"s.x");
+    assert!(needed(&rig), "given up, and covered by no acknowledgement");
+    assert!(matches!(rig.store.remove(2, false), Step::Ready(true)));
+    with!(&mut rig, |consumer, cx| consumer.removed(cx, 2, b"s.x"));
+    assert!(needed(&rig));
+    assert_eq!(rig.numbers().1, (0, 0));
+}
+
+#[test]
 fn a_redelivery_that_is_gone_is_terminated_when_its_turn_comes() {
     let (mut rig, replies) = delivered(2, pull_config());
     rig.ack(&replies[0], "-NAK", "");
