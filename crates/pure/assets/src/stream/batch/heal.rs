@@ -75,6 +75,10 @@ fn member(store: &mut Store, seq: u64) -> Step<Option<Member>> {
         Step::Failed(_) => return Step::Ready(None),
     };
     let headers = Headers::read(message.headers());
+    // A copy has the headers of the batch that it was a member of elsewhere; here it came alone.
+    if headers.stream_source.is_some() {
+        return Step::Ready(None);
+    }
     let (Some(id), Some(place)) = (headers.batch_id, headers.batch_seq.and_then(number)) else {
         return Step::Ready(None);
     };
@@ -130,6 +134,10 @@ fn torn(store: &mut Store) -> Step<Option<u64>> {
         Step::Failed(_) => return Step::Ready(None),
     };
     let headers = Headers::read(message.headers());
+    // A copy has the headers of the batch that it was a member of elsewhere; here it came alone.
+    if headers.stream_source.is_some() {
+        return Step::Ready(None);
+    }
     let (Some(id), Some(place)) = (headers.batch_id, headers.batch_seq.and_then(number)) else {
         return Step::Ready(None);
     };

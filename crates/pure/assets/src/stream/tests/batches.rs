@@ -206,6 +206,14 @@ fn what_a_crash_left_of_a_batch_is_taken_back() {
     assert_eq!((heal(&mut consumed), consumed.seqs()), (0, vec![1, 2, 3]));
     let mut none = torn(0, false);
     assert_eq!((heal(&mut none), none.seqs()), (0, vec![1]));
+    // What was copied from the batch of another stream stands for itself.
+    let mut copy = torn(0, false);
+    let source = ("Nats-Stream-Source", "O 1 > > s.a");
+    let headers = block(&[("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "1"), source]);
+    let message =
+        midge_store::stream::NewMessage { subject: b"s.a", headers: &headers, ..Default::default() };
+    copy.store.append(copy.now, &message).unwrap();
+    assert_eq!((heal(&mut copy), copy.seqs()), (0, vec![1, 2]));
 }
 
 #[test]
