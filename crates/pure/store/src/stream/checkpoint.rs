@@ -133,10 +133,11 @@ impl Store {
 
     /// Submits files, the index among them.
     fn submit_index(&mut self, files: Vec<(Name, Bytes)>, promise: Promise) {
+        let vouched = !self.is_over_limits();
         self.submit(Op::Replace { files, promise });
         if let Some(disk) = &mut self.disk {
             (disk.dirty, disk.index_written, disk.indexed, disk.urgent) = (false, self.now, true, false);
-            (disk.vouched, disk.filled) = (true, 0);
+            (disk.vouched, disk.filled) = (vouched, 0);
         }
         self.finish_removals();
     }
@@ -256,7 +257,8 @@ impl Store {
             last_seq: self.state.last_seq,
             last_ns: self.state.last_ts_ns,
         };
-        let limits = Some(self.config.removing_limits());
+        // While limits have yet to be enforced, what follows cannot be derived from this state.
+        let limits = (!self.is_over_limits()).then(|| self.config.removing_limits());
         fits.then_some(Index { totals, blocks, last_block: last.index, last_checksum: last.checksum, limits })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::{Entropy, Seeded};
-use midge_store::port::Files;
+use midge_store::port::{Files, Promise};
 use midge_store::recover::History;
 use midge_store::stream::{
     Config, Filter, How, Medium, NewMessage, Opened, Opening, State, Step, Store, StoreKeys,
@@ -242,6 +242,35 @@ fn what_a_limit_displaced_stays_away_when_its_successor_is_deleted() {
     rig.settle(Mono(1));
     let opened = opening(&config, None).run(&copy(&rig.files)).unwrap();
     assert_eq!(live(&opened), BTreeSet::new());
+}
+
+/// A limit that comes late removes at its own pace: an index that was written in between does not vouch for it.
+#[test]
+fn what_a_new_limit_has_yet_to_remove_does_not_come_back() {
+    let mut rig = Rig::files(small(), 8);
+    let store = |rig: &mut Rig, subject: &[u8]| {
+        let message = NewMessage { subject, payload: &[7; 100], ..Default::default() };
+        rig.store.append(Now { mono: Mono(1), wall: Wall(1) }, &message).unwrap();
+    };
+    store(&mut rig, b"key");
+    (0..60).for_each(|number| store(&mut rig, format!("other.{number}").as_bytes()));
+    store(&mut rig, b"key");
+    rig.settle(Mono(1));
+    assert_eq!(rig.store.stop(), Step::Ready(()));
+    rig.settle(Mono(1));
+    let limited = Config { max_msgs_per_subject: 1, ..small() };
+    rig.reopen(false, Now { mono: Mono(2), wall: Wall(2) });
+    rig.store.configure(limited.clone());
+    rig.store.replace_files(Vec::new(), Promise::Durable);
+    rig.settle(Mono(2));
+    while rig.store.remove(62, false) == Step::Wait {
+        rig.step(Mono(2));
+    }
+    rig.settle(Mono(2));
+    let known = live_of(&mut rig);
+    assert_eq!(known, (2..=61).collect());
+    let opened = opening(&limited, None).run(&copy(&rig.files)).unwrap();
+    assert_eq!(live(&opened), known, "{:?}", opened.recovery);
 }
 
 /// The records that say from where messages came go with their blocks; how far their source was read stays known.
