@@ -147,6 +147,8 @@ pub struct Committer {
     pub(super) behind: Set<u32>,
     /// Files of which freed segments said that they go: they are forgotten when no round has them in hand.
     pub(super) removed: Vec<FileId>,
+    /// Segments of the journal before this one. A job removes them; until that is on stable storage, only headers of this one say that they do not count.
+    former: Vec<Arc<str>>,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
@@ -199,12 +201,14 @@ impl Committer {
             late: Late::default(),
             behind: Set::default(),
             removed: Vec::new(),
+            former: Vec::new(),
             known: Set::default(),
             hasten: None,
         };
         committer.adopt_deltas(&found.report)?;
         committer.segments.publish()?;
         let old = if settings.flaw == Some(Flaw::ReplayOldJournal) { &[][..] } else { &found.segments };
+        committer.former = old.to_vec();
         committer.remove_later(old.to_vec());
         committer.empty(STAGED)?;
         committer.empty(TRASH)?;
@@ -690,6 +694,7 @@ impl Committer {
             self.segments.close();
             return Ok(());
         }
+        self.end_former()?;
         let voided = self.segments.void();
         self.segments.close();
         voided?;
@@ -697,6 +702,20 @@ impl Committer {
             self.files.remove_folder(folder)?;
         }
         self.files.sync_folder(HOME)
+    }
+
+    /// Has the journal before this one gone for good, before this one ceases to say so.
+    fn end_former(&mut self) -> Result<(), DiskError> {
+        if self.former.is_empty() {
+            return Ok(());
+        }
+        for path in std::mem::take(&mut self.former) {
+            match self.files.remove(&path) {
+                Err(error) if error.fault != Fault::Absent => return Err(error),
+                _ => {}
+            }
+        }
+        self.files.sync_folder(JOURNAL)
     }
 }
 
