@@ -127,21 +127,9 @@ fn torn(store: &mut Store) -> Step<Option<u64>> {
     if store.state().messages == 0 {
         return Step::Ready(None);
     }
-    let message = match store.load(last) {
-        Step::Ready(message) => message,
-        Step::Wait => return Step::Wait,
-        // Deleted, or nothing there: no batch ends here.
-        Step::Failed(_) => return Step::Ready(None),
-    };
-    let headers = Headers::read(message.headers());
-    // A copy has the headers of the batch that it was a member of elsewhere; here it came alone.
-    if headers.stream_source.is_some() {
-        return Step::Ready(None);
-    }
-    let (Some(id), Some(place)) = (headers.batch_id, headers.batch_seq.and_then(number)) else {
-        return Step::Ready(None);
-    };
-    if headers.batch_commit.is_some() || place == 0 || place > MAX_MEMBERS || place > last {
+    let Some(end) = ready!(member(store, last)) else { return Step::Ready(None) };
+    let (id, place) = (&*end.id, end.place);
+    if end.ends || place == 0 || place > MAX_MEMBERS || place > last {
         return Step::Ready(None);
     }
     // The members before are of the same batch, as far as limits have left them there.
