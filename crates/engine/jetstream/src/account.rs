@@ -1,6 +1,5 @@
 //! The part of an account that JetStream knows: its streams, its limits, what it uses.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use midge_broker::account::Account;
@@ -12,6 +11,7 @@ use midge_sync::ordlock::{Mutex, RwLock};
 use midge_sync::rank;
 
 use crate::host::Inbox;
+use crate::registry::{Promised, Registry};
 
 /// Bytes in use, by storage; written by hosts, read by everybody.
 #[derive(Debug, Default)]
@@ -158,7 +158,7 @@ pub struct JsAccount {
     pub usage: Usage,
     /// Its requests.
     pub api: ApiCounts,
-    streams: RwLock<{ rank::REGISTRY }, BTreeMap<Arc<str>, Arc<StreamHandle>>>,
+    streams: RwLock<{ rank::REGISTRY }, Registry>,
 }
 
 impl JsAccount {
@@ -169,7 +169,7 @@ impl JsAccount {
             limits,
             usage: Usage::default(),
             api: ApiCounts::default(),
-            streams: RwLock::new(BTreeMap::new()),
+            streams: RwLock::new(Registry::default()),
         }
     }
 
@@ -185,17 +185,50 @@ impl JsAccount {
 
     /// All streams, by name, those that are being deleted excepted.
     pub fn streams(&self) -> Vec<Arc<StreamHandle>> {
-        let all: Vec<_> = self.streams.read().values().cloned().collect();
+        let all = self.all_streams();
         all.into_iter().filter(|stream| stream.phase() != Phase::Deleting).collect()
     }
 
     /// All streams, also those that are being deleted.
     pub(crate) fn all_streams(&self) -> Vec<Arc<StreamHandle>> {
-        self.streams.read().values().cloned().collect()
+        self.streams.read().all().cloned().collect()
     }
 
     pub(crate) fn insert(&self, stream: Arc<StreamHandle>) {
-        self.streams.write().insert(stream.name.clone(), stream);
+        self.streams.write().insert(stream);
+    }
+
+    /// A stream has another configuration.
+    pub(crate) fn configure(&self, stream: &StreamHandle, config: Arc<StreamConfig>) {
+        self.streams.write().configure(&stream.name, config.clone());
+        stream.set_config(config);
+    }
+
+    /// A stream is being deleted: nothing is compared with it any more.
+    pub(crate) fn delete(&self, stream: &StreamHandle) {
+        stream.set_phase(Phase::Deleting);
+        self.streams.write().delete(&stream.name);
+    }
+
+    /// The configuration of a stream that is not being deleted.
+    pub(crate) fn config(&self, name: &str) -> Option<Arc<StreamConfig>> {
+        self.streams.read().counted(name).cloned()
+    }
+
+    /// Whether a stream but the one of this name has a subject that overlaps.
+    pub(crate) fn others_overlap(&self, name: &str, subject: &str) -> bool {
+        self.streams.read().others_overlap(name, subject)
+    }
+
+    /// Streams but the one of this name, and what those of this storage are promised.
+    pub(crate) fn others(&self, name: &str, storage: Storage) -> (usize, Promised) {
+        let streams = self.streams.read();
+        let promised = streams.promised(storage);
+        match streams.counted(name) {
+            None => (streams.len(), promised),
+            Some(own) if own.storage == storage => (streams.len() - 1, promised.without(own)),
+            Some(_) => (streams.len() - 1, promised),
+        }
     }
 
     /// Forgets all streams.
@@ -210,11 +243,7 @@ impl JsAccount {
 
     /// Bytes that streams of this storage have reserved with `max_bytes`.
     pub fn reserved(&self, storage: Storage) -> i64 {
-        let sum = |total: i64, stream: &Arc<StreamHandle>| {
-            let config = stream.config();
-            if config.storage == storage { total.saturating_add(config.max_bytes.max(0)) } else { total }
-        };
-        self.streams().iter().fold(0, sum)
+        self.streams.read().promised(storage).bytes()
     }
 
     /// Consumers of all its streams.

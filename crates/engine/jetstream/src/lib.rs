@@ -24,6 +24,7 @@ pub mod limits;
 pub mod observe;
 mod ports;
 mod recover;
+mod registry;
 pub mod settings;
 mod system;
 

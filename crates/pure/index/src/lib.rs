@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   sublist   which subscriptions want a subject
+//!   overlap   who has a subject that overlaps with another one
 //!   stree     state per subject, with wildcard search
 //!   seqset    sets of sequences, sparse or dense
 //!   wheel     sequences by the time they expire
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
+pub mod overlap;
 pub mod seqset;
 pub mod stree;
 pub mod sublist;

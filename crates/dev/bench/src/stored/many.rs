@@ -8,15 +8,32 @@ use super::wire::{Frame, Wire};
 use crate::load::Sample;
 use crate::server::Server;
 
-/// How long servers keep what was written in memory, and some time to give it up.
-const CACHED: Duration = Duration::from_secs(15);
+/// What a server holds has settled when it has not moved by more than a hundredth for so long; longer than caches live.
+const QUIET: Duration = Duration::from_secs(12);
+/// It is taken as it is after this time.
+const UNSETTLED: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The resident memory once caches are given up, kilobytes.
+pub(super) fn settled_kb(server: &Server) -> u64 {
+    let started = Instant::now();
+    let (mut held, mut since) = (server.resident_kb(), started);
+    while since.elapsed() < QUIET && started.elapsed() < UNSETTLED {
+        std::thread::sleep(LOOK);
+        let now = server.resident_kb();
+        if now.abs_diff(held) * 100 > held {
+            (held, since) = (now, Instant::now());
+        }
+    }
+    server.resident_kb()
+}
 
 /// What was done since a moment, and the growth for each of `count` once caches are given up.
 fn sample(server: &Server, (resident, cpu, started): (u64, u64, Instant), count: usize) -> Sample {
     let count = count as f64;
     let (cpu_ns, rate) = ((server.cpu_ns() - cpu) as f64 / count, count / started.elapsed().as_secs_f64());
-    std::thread::sleep(CACHED);
-    let memory = server.resident_kb().saturating_sub(resident) as f64 * 1024.0 / count;
+    let memory = settled_kb(server).saturating_sub(resident) as f64 * 1024.0 / count;
     Sample { cpu_ns, rate, memory, ..Sample::default() }
 }
 

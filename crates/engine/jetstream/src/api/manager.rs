@@ -135,21 +135,15 @@ impl Turn for Manager {
 }
 
 /// The streams of an account, for checks.
-struct Known(Vec<Arc<StreamConfig>>);
+struct Known<'a>(&'a JsAccount);
 
-impl Known {
-    fn of(account: &JsAccount) -> Known {
-        Known(account.streams().iter().map(|stream| stream.config()).collect())
-    }
-}
-
-impl Streams for Known {
-    fn find(&self, name: &str) -> Option<&StreamConfig> {
-        self.0.iter().find(|config| config.name == name).map(|config| &**config)
+impl Streams for Known<'_> {
+    fn find(&self, name: &str) -> Option<Arc<StreamConfig>> {
+        self.0.config(name)
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(&StreamConfig)) {
-        self.0.iter().for_each(|config| visit(config));
+    fn others_overlap(&self, name: &str, subject: &str) -> bool {
+        self.0.others_overlap(name, subject)
     }
 }
 
@@ -222,7 +216,7 @@ impl Manager {
         pedantic: bool,
         check: impl FnOnce(&CheckCx<'_>) -> T,
     ) -> T {
-        let streams = Known::of(account);
+        let streams = Known(account);
         let limits = &account.limits;
         let room = |config: &StreamConfig| self.room(account, config);
         let cx = CheckCx {
@@ -243,10 +237,9 @@ impl Manager {
     /// Whether account and server have room for a configuration: 5.3 of the API.
     fn room(&self, account: &JsAccount, config: &StreamConfig) -> Result<(), ApiError> {
         let limits = &account.limits;
-        let others: Vec<_> =
-            account.streams().iter().map(|s| s.config()).filter(|c| c.name != config.name).collect();
+        let (others, promised) = account.others(&config.name, config.storage);
         let is_new = account.stream(&config.name).is_none();
-        if is_new && limits.max_streams > 0 && others.len() as i64 >= limits.max_streams {
+        if is_new && limits.max_streams > 0 && others as i64 >= limits.max_streams {
             return Err(errors::MAXIMUM_STREAMS_LIMIT.into());
         }
         if limits.max_consumers > 0 && config.max_consumers > limits.max_consumers {
@@ -261,14 +254,8 @@ impl Manager {
             }
         };
         let own = config.max_bytes.max(1);
-        if limit >= 0 {
-            let reserved: i64 = others
-                .iter()
-                .filter(|other| other.storage == config.storage)
-                .fold(0, |sum, other| sum.saturating_add(other.max_bytes.max(1)));
-            if reserved.saturating_add(own) > limit {
-                return Err(code.into());
-            }
+        if limit >= 0 && promised.with_unlimited().saturating_add(own) > limit {
+            return Err(code.into());
         }
         let before = account.stream(&config.name).map_or(0, |s| s.config().max_bytes.max(0));
         // A stream without a limit is promised a byte: where everything is promised, or nothing may be kept, there is no room for it.
@@ -398,7 +385,7 @@ impl Manager {
             Ok(new) => {
                 let new = Arc::new(new);
                 if handle.phase() != Phase::Offline {
-                    handle.set_config(new.clone());
+                    account.configure(&handle, new.clone());
                 }
                 self.tell_host(batch, request, name, kind, |request| Order::Update(new, request), now);
             }
@@ -420,7 +407,7 @@ impl Manager {
         if handle.phase() == Phase::Offline {
             return self.delete_offline(batch, request, &handle, now);
         }
-        handle.set_phase(Phase::Deleting);
+        account.delete(&handle);
         let key = (account.name().to_owned(), name.to_owned());
         // Answered when everything is gone, before whoever waits for the name.
         self.parked.entry(key).or_default().push_front(request);
@@ -438,7 +425,7 @@ impl Manager {
         let Some(disk) = self.js.disk() else {
             return request.refuse(batch, kind::STREAM_DELETE, &super::unknown_stream(), now);
         };
-        handle.set_phase(Phase::Deleting);
+        request.account.delete(handle);
         let (account, name) = (request.account.clone(), handle.name.clone());
         let key = (account.name().to_owned(), name.to_string());
         self.parked.entry(key).or_default().push_front(request);
@@ -475,7 +462,7 @@ impl Manager {
             Told::Gone(account, name) => self.gone(batch, &account, &name, now),
             Told::Kept(account, name, config) => {
                 if let Some(handle) = account.stream(&name) {
-                    handle.set_config(config);
+                    account.configure(&handle, config);
                 }
             }
             Told::Made(made) => {

@@ -38,7 +38,7 @@ impl SystemDoor {
         }
         if let Some(account) = self.js.account(name) {
             for stream in account.streams() {
-                stream.set_phase(crate::account::Phase::Deleting);
+                account.delete(&stream);
                 let _ = stream.inbox.send(Item::Order(Box::new(Order::Delete)));
             }
         }

@@ -12,6 +12,8 @@ mod subjects;
 mod tests;
 mod update;
 
+use std::sync::Arc;
+
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::levels;
 use midge_jsapi::stream_config::StreamConfig;
@@ -23,20 +25,22 @@ pub use update::{check_consumers, update};
 /// The other streams of the account.
 pub trait Streams {
     /// The configuration of a stream.
-    fn find(&self, name: &str) -> Option<&StreamConfig>;
-    /// Visits all, in the order of their names.
-    fn for_each(&self, visit: &mut dyn FnMut(&StreamConfig));
+    fn find(&self, name: &str) -> Option<Arc<StreamConfig>>;
+    /// Whether a stream but the one of this name has a subject that overlaps.
+    fn others_overlap(&self, name: &str, subject: &str) -> bool;
 }
 
 /// No other streams.
 pub struct Alone;
 
 impl Streams for Alone {
-    fn find(&self, _: &str) -> Option<&StreamConfig> {
+    fn find(&self, _: &str) -> Option<Arc<StreamConfig>> {
         None
     }
 
-    fn for_each(&self, _: &mut dyn FnMut(&StreamConfig)) {}
+    fn others_overlap(&self, _: &str, _: &str) -> bool {
+        false
+    }
 }
 
 /// What a configuration is checked against.
@@ -95,7 +99,7 @@ pub fn create(config: StreamConfig, name: &str, cx: &CheckCx<'_>) -> Result<Crea
         return Err(errors::STREAM_REPLICAS_NOT_SUPPORTED.into());
     }
     if let Some(existing) = existing {
-        return if equal(existing, &config) {
+        return if equal(&existing, &config) {
             Ok(Created::Same)
         } else {
             Err(errors::STREAM_NAME_EXIST.into())

@@ -172,16 +172,15 @@ fn is_cyclic(config: &StreamConfig, cx: &CheckCx<'_>) -> bool {
         let all = config.mirror.iter().chain(&config.sources);
         all.filter(|source| source.external.is_none()).map(|source| source.name.as_str())
     }
-    let mut seen: Set<&str> = Set::default();
-    let mut open: Vec<&str> = local(config).collect();
+    let mut seen: Set<String> = Set::default();
+    let mut open: Vec<String> = local(config).map(str::to_owned).collect();
     while let Some(name) = open.pop() {
         if name == config.name {
             return true;
         }
-        if seen.insert(name)
-            && let Some(stream) = cx.streams.find(name)
-        {
-            open.extend(local(stream));
+        if !seen.contains(&name) {
+            open.extend(cx.streams.find(&name).iter().flat_map(|stream| local(stream)).map(str::to_owned));
+            seen.insert(name);
         }
     }
     false

@@ -99,13 +99,6 @@ fn check_republish(config: &mut StreamConfig, cx: &CheckCx<'_>) -> Result<(), Ap
 
 /// The subjects of the other streams of the account.
 pub(super) fn check_others(config: &StreamConfig, cx: &CheckCx<'_>) -> Result<(), ApiError> {
-    let mut overlap = false;
-    cx.streams.for_each(&mut |other| {
-        overlap |= other.name != config.name
-            && other
-                .subjects
-                .iter()
-                .any(|theirs| config.subjects.iter().any(|own| overlaps(own.as_bytes(), theirs.as_bytes())));
-    });
+    let overlap = config.subjects.iter().any(|own| cx.streams.others_overlap(&config.name, own));
     if overlap { Err(errors::STREAM_SUBJECT_OVERLAP.into()) } else { Ok(()) }
 }

@@ -1,8 +1,11 @@
 //! The rules for configurations, as the Go server 2.15.1 answers them.
 
+use std::sync::Arc;
+
 use midge_jsapi::errors::ApiError;
 use midge_jsapi::json::{self, Mode};
 use midge_jsapi::stream_config::StreamConfig;
+use midge_subject::wildcard::overlaps;
 use serde_json::{Map, Value, json};
 
 use super::{Alone, CheckCx, Created, Streams, create, equal, update};
@@ -10,12 +13,13 @@ use super::{Alone, CheckCx, Created, Streams, create, equal, update};
 struct Others(Vec<StreamConfig>);
 
 impl Streams for Others {
-    fn find(&self, name: &str) -> Option<&StreamConfig> {
-        self.0.iter().find(|config| config.name == name)
+    fn find(&self, name: &str) -> Option<Arc<StreamConfig>> {
+        self.0.iter().find(|config| config.name == name).cloned().map(Arc::new)
     }
 
-    fn for_each(&self, visit: &mut dyn FnMut(&StreamConfig)) {
-        self.0.iter().for_each(visit);
+    fn others_overlap(&self, name: &str, subject: &str) -> bool {
+        let others = self.0.iter().filter(|config| config.name != name);
+        others.flat_map(|other| &other.subjects).any(|theirs| overlaps(theirs.as_bytes(), subject.as_bytes()))
     }
 }
 
