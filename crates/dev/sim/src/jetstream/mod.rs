@@ -13,6 +13,8 @@ mod checks;
 mod copies;
 mod disk;
 mod events;
+#[cfg(test)]
+mod failing_tests;
 mod json;
 mod lives;
 mod model;

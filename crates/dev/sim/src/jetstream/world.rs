@@ -278,8 +278,8 @@ impl World {
             self.files.kill();
         }
         let certain = stopped && (quiet || end == End::Stop);
-        // What is there is under this key by now, and another may take its place.
-        if let Some((number, _)) = self.keys.as_mut().filter(|_| certain) {
+        // The start was over, so what is there is under this key by now, and another may take its place.
+        if let Some((number, _)) = &mut self.keys {
             *number += u32::from(self.draw.percent(50));
         }
         self.forget(certain);

@@ -22,7 +22,7 @@ use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::json::{self, Mode, Object};
 use midge_jsapi::responses;
 use midge_stdx::clock::Now;
-use midge_sync::atomic::Ordering;
+use midge_sync::atomic::{AtomicBool, Ordering};
 use midge_wire::headers as wire_headers;
 
 pub use router::account_info;
@@ -40,6 +40,8 @@ pub(crate) struct ApiRequest {
     pub(crate) reply: Vec<u8>,
     pub(crate) header: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    /// Something was said to it.
+    pub(crate) answered: AtomicBool,
 }
 
 impl Drop for ApiRequest {
@@ -119,6 +121,7 @@ impl ApiRequest {
 
     /// Sends an answer that is neither counted nor audited.
     pub(crate) fn send_uncounted(&self, batch: &mut Batch, header: &[u8], body: &[u8]) {
+        self.answered.store(true, Ordering::Relaxed);
         if !self.reply.is_empty() {
             let to = &self.reply[..];
             self.js.send(

@@ -14,7 +14,7 @@ use midge_jsapi::responses;
 use midge_jsapi::stream_config::Storage;
 use midge_jsapi::subjects::{self, ApiCall};
 use midge_stdx::clock::Now;
-use midge_sync::atomic::{AtomicU64, Ordering};
+use midge_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use midge_wire::headers as wire_headers;
 
 use super::ApiRequest;
@@ -106,6 +106,7 @@ impl Service for Router {
             reply: request.reply.to_vec(),
             header: request.header.to_vec(),
             body: request.payload.to_vec(),
+            answered: AtomicBool::new(false),
         };
         let now = request.now;
         if inflight > self.js.settings.api_requests as u64 {

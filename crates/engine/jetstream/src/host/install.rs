@@ -124,9 +124,16 @@ impl Host {
         self.open_doors();
         self.follow_configured();
         self.handle.set_phase(Phase::Running);
-        if std::mem::take(&mut self.counted) {
-            self.js.opened();
-        }
+        // The start is over when what it wrote anew is durable: from then on the key before the present one is not needed any more.
+        self.when_durable(
+            batch,
+            now,
+            Box::new(|host, _, _| {
+                if std::mem::take(&mut host.counted) {
+                    host.js.opened();
+                }
+            }),
+        );
         if self.config.retention != Retention::Limits {
             self.recheck_interest(batch, Filter::all(), now);
         }

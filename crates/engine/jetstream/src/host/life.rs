@@ -6,6 +6,7 @@ use midge_broker::batch::Batch;
 use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::advisories::{Deed, ServerOutOfStorage, StreamAction};
 use midge_jsapi::errors::{self, ApiError};
+use midge_jsapi::responses::kind;
 use midge_jsapi::stream_config::StreamConfig;
 use midge_stdx::clock::{Mono, Now};
 use midge_store::format::names;
@@ -114,7 +115,8 @@ impl Host {
             }
             Life::Restoring(request) => {
                 if let Some(request) = request {
-                    self.begin_restore(batch, Arc::from(request), now);
+                    let request = self.ask(request);
+                    self.begin_restore(batch, request, now);
                 }
                 false
             }
@@ -130,8 +132,9 @@ impl Host {
                 }
                 false
             }
-            failed @ Life::Failed { .. } => {
-                self.life = failed;
+            Life::Failed { error, retry_at, full } => {
+                self.life = Life::Failed { error: error.clone(), retry_at, full };
+                self.unsettle(batch, &error, now);
                 self.try_again(now);
                 false
             }
@@ -141,7 +144,7 @@ impl Host {
     }
 
     fn begin_serving(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
-        let request: Arc<ApiRequest> = Arc::from(request);
+        let request = self.ask(request);
         self.write_meta();
         self.when_durable(
             batch,
@@ -224,7 +227,7 @@ impl Host {
         };
         self.handle.vitals.failed.store(true, Ordering::Release);
         *self.handle.vitals.failure.lock() = error.to_string();
-        self.unsettle(batch, &told);
+        self.unsettle(batch, &told, now);
         if let (Some(disk), Some(lane)) = (&self.disk, self.lane) {
             disk.unregister(lane);
         }
@@ -233,12 +236,33 @@ impl Host {
         }
         // What can be read is served again at once; what was full is tried again later.
         let retry_at = if full { now.mono } else { now.mono + RETRY_EVERY };
-        self.life = Life::Failed { error: told, retry_at, full };
+        self.life = Life::Failed { error: told.clone(), retry_at, full };
+        self.fail_beginning(batch, &told, now);
+    }
+
+    /// What was being made, restored or opened when the store failed is not there: a new stream goes again, and nobody waits for an old one.
+    fn fail_beginning(&mut self, batch: &mut Batch, error: &ApiError, now: Now) {
+        let was_opening = std::mem::take(&mut self.opening);
+        if std::mem::take(&mut self.counted) {
+            self.js.opened();
+        }
+        if self.restore.is_some() || self.last_chunk.is_some() {
+            let reply = self.last_chunk.take().unwrap_or_default();
+            self.give_up_restore(batch, &reply, error, now);
+        } else if !was_opening && self.handle.phase() == Phase::Opening {
+            self.delete(batch, now);
+        }
+    }
+
+    /// The configuration stays as it was, whatever others were told of an update.
+    pub(super) fn keep_config(&self) {
+        let (account, name) = (self.account.clone(), self.handle.name.clone());
+        self.js.manager.tell(Told::Kept(account, name, self.config.clone()));
     }
 
     /// Those who wait for something to become durable are told that it will not.
-    fn unsettle(&mut self, batch: &mut Batch, error: &ApiError) {
-        self.drop_tasks();
+    fn unsettle(&mut self, batch: &mut Batch, error: &ApiError, now: Now) {
+        self.drop_tasks(batch, error, now);
         let mut replies = Vec::new();
         while let Some(entry) = self.held.pop_any() {
             replies.push(self.held.reply(&entry).to_vec());
@@ -293,14 +317,27 @@ impl Host {
     /// Obeys an order.
     pub(super) fn obey(&mut self, batch: &mut Batch, order: Order, now: Now) {
         match order {
-            Order::Update(config, request) => self.update(batch, config, request, now),
-            Order::Created(request) => self.reply_created(batch, Arc::from(request), true, now),
+            Order::Update(config, request) => match self.life.refusal() {
+                Some(error) => {
+                    self.keep_config();
+                    request.refuse(batch, kind::STREAM_UPDATE, &error, now);
+                }
+                None => self.update(batch, config, request, now),
+            },
+            Order::Created(request) => {
+                let request = self.ask(request);
+                self.reply_created(batch, request, true, now);
+            }
             Order::Describe(place) => self.describe(batch, place, now),
             Order::Observe(part) => self.fill_part(batch, part, now),
             Order::Delete => self.delete(batch, now),
             Order::Stop => self.stop(batch, now),
             Order::Reopened(opened) => self.adopt(batch, *opened, now),
             Order::NotReopened => {
+                if let Some(reply) = self.last_chunk.take() {
+                    let error = errors::STREAM_RESTORE.because("the files of the copy could not be opened");
+                    return self.give_up_restore(batch, &reply, &error, now);
+                }
                 if let Life::Failed { retry_at, .. } = &mut self.life {
                     *retry_at = now.mono + RETRY_EVERY;
                 }
@@ -383,7 +420,7 @@ impl Host {
                 self.advise_consumer(batch, &name, Deed::Delete, now);
             }
         }
-        self.drop_tasks();
+        self.drop_tasks(batch, &errors::STREAM_NOT_FOUND.into(), now);
         let used = std::mem::take(&mut self.used);
         self.account.usage.add(self.config.storage, -used);
         self.js.usage.add(self.config.storage, -used);
@@ -462,6 +499,8 @@ impl Host {
             }
         }
         self.install(batch, opened, now);
+        // An update may have been lost with what was not durable.
+        self.keep_config();
         self.lane_ended = false;
         let full = matches!(self.life, Life::Failed { full: true, .. });
         self.life = Life::Serving;

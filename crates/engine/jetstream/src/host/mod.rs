@@ -103,6 +103,8 @@ pub(crate) struct Host {
     counted: bool,
     /// What is done when the store was opened anew.
     after_reopening: Option<After>,
+    /// Where the answer to the last chunk of a copy goes, while what came is not durable.
+    last_chunk: Option<Arc<[u8]>>,
     doors: Vec<Arc<Subscription>>,
     life: Life,
     /// When to tidy up; never, if nothing happened since.
@@ -184,6 +186,7 @@ impl Host {
             opening: counted,
             counted,
             after_reopening: None,
+            last_chunk: None,
             doors: Vec::new(),
             life,
             tidy_at: Mono::NEVER,

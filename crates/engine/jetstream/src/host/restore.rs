@@ -185,6 +185,7 @@ impl Host {
             self.account.account.remove(door);
         }
         let reply: Arc<[u8]> = reply.into();
+        self.last_chunk = Some(reply.clone());
         let Restore { request, start, bytes, consumers, sources, schedules, .. } = restore;
         let complete = move |host: &mut Host, batch: &mut Batch, now: Now| {
             host.tell_restored(batch, &request, &reply, (start, bytes), now);
@@ -262,6 +263,7 @@ impl Host {
         let event = RestoreComplete { stream: &name, start, end: now.wall, bytes, client: &client };
         self.advise(batch, &event, now);
         let reply = reply.clone();
+        self.last_chunk = None;
         self.begin(
             batch,
             now,
@@ -292,7 +294,7 @@ impl Host {
     }
 
     /// What was made of a copy is removed.
-    fn give_up_restore(&mut self, batch: &mut Batch, reply: &[u8], error: &ApiError, now: Now) {
+    pub(super) fn give_up_restore(&mut self, batch: &mut Batch, reply: &[u8], error: &ApiError, now: Now) {
         if let Some(door) = self.restore.take().and_then(|restore| restore.door) {
             self.account.account.remove(&door);
         }

@@ -1,13 +1,19 @@
 //! Work that may have to wait for blocks, and what is done when everything before it is durable.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
 use midge_broker::batch::Batch;
+use midge_jsapi::errors::ApiError;
+use midge_jsapi::subjects::ApiCall;
 use midge_stdx::clock::Now;
 use midge_store::port::Ticket;
 use midge_store::stream::Step;
+use midge_sync::atomic::Ordering;
 
 use super::Host;
+use super::api::Asked;
+use crate::api::ApiRequest;
 use crate::limits::HOST_TASKS;
 
 /// Work in steps: called again after blocks came, until it is ready.
@@ -25,6 +31,8 @@ pub(super) struct Tasks {
     after: VecDeque<(Ticket, After)>,
     /// How many of these are requests that are served only then.
     pub(super) deferred: usize,
+    /// Requests that may wait for an answer; those that got theirs go with the next ones.
+    asked: VecDeque<Weak<ApiRequest>>,
 }
 
 impl Tasks {
@@ -89,10 +97,31 @@ impl Host {
         }
     }
 
-    /// Whether the stream failed while something waited: it is told so, and forgets.
-    pub(super) fn drop_tasks(&mut self) {
+    /// Takes a request, which may wait: should that be in vain, it is refused.
+    pub(super) fn ask(&mut self, request: Box<ApiRequest>) -> Asked {
+        let request: Asked = Arc::from(request);
+        let asked = &mut self.tasks.asked;
+        while asked.front().is_some_and(|first| first.strong_count() == 0) {
+            asked.pop_front();
+        }
+        if asked.len() >= 2 * HOST_TASKS {
+            // One that waits for long is in front of many that did not.
+            asked.retain(|one| one.strong_count() > 0);
+        }
+        asked.push_back(Arc::downgrade(&request));
+        request
+    }
+
+    /// Nothing that waits will come to pass: requests among it are told why.
+    pub(super) fn drop_tasks(&mut self, batch: &mut Batch, error: &ApiError, now: Now) {
+        let asked: Vec<Asked> = self.tasks.asked.drain(..).filter_map(|one| one.upgrade()).collect();
         self.tasks.waiting.clear();
         self.tasks.after.clear();
         self.tasks.deferred = 0;
+        for request in asked.iter().filter(|request| !request.answered.load(Ordering::Relaxed)) {
+            if let Some(call) = ApiCall::parse(&request.subject) {
+                request.refuse(batch, call.reply_kind(), error, now);
+            }
+        }
     }
 }

@@ -115,12 +115,13 @@ impl Store {
         let Some(front) = disk.flight.ops.front().map(|op| op.ticket) else { return false };
         debug_assert_eq!(front, completion.ticket, "operations of a lane complete in order");
         let Some(op) = disk.flight.ops.pop_front() else { return false };
-        disk.flight.done = op.ticket.0;
         match completion.outcome {
             Outcome::Failed(error) => {
                 disk.flight.failure.get_or_insert(error);
             }
+            // What fails is never done, nor is what comes behind it: whoever waits for that must not be told that it is.
             Outcome::Done | Outcome::Worked(_) if disk.flight.failure.is_none() => {
+                disk.flight.done = op.ticket.0;
                 disk.flight.durable = disk.flight.durable.max(op.seq);
                 if let Some(written) = op.written {
                     self.wrote(written);

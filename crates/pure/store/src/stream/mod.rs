@@ -396,7 +396,7 @@ impl Store {
         self.disk.as_ref().map_or(Ticket(0), |disk| disk.flight.last())
     }
 
-    /// Every operation up to this ticket is complete.
+    /// Every operation up to this ticket is complete, and none of them has failed.
     pub fn done(&self) -> Ticket {
         self.disk.as_ref().map_or(Ticket(0), |disk| disk.flight.done())
     }

@@ -32,7 +32,7 @@ impl Host {
     /// Serves a request.
     pub(in crate::host) fn api(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
         self.touch(now);
-        let request: Asked = Arc::from(request);
+        let request = self.ask(request);
         if self.tasks.deferred > 0 || self.is_to_come(&request) {
             self.tasks.deferred += 1;
             return self.when_durable(

@@ -25,7 +25,6 @@ use super::super::Host;
 use super::Asked;
 use crate::api::ApiRequest;
 use crate::api::gather::Place;
-use crate::api::manager::Told;
 
 impl Host {
     /// What is told of the stream, without details.
@@ -278,13 +277,9 @@ impl Host {
         request: Box<ApiRequest>,
         now: Now,
     ) {
-        let request: Asked = Arc::from(request);
+        let request = self.ask(request);
         if let Err(error) = self.check_consumers(&config) {
-            self.js.manager.tell(Told::Kept(
-                self.account.clone(),
-                self.handle.name.clone(),
-                self.config.clone(),
-            ));
+            self.keep_config();
             return request.refuse(batch, kind::STREAM_UPDATE, &error, now);
         }
         let old = std::mem::replace(&mut self.config, config.clone());
