@@ -410,7 +410,7 @@ impl Host {
 
     pub(super) fn delete(&mut self, batch: &mut Batch, now: Now) {
         self.close_all_doors();
-        self.handle.set_phase(Phase::Deleting);
+        self.account.delete(&self.handle);
         for id in self.consumers.ids() {
             let told = self.consumers.get(id).filter(|c| !c.config().direct && !c.config().sourcing);
             let told = told.map(|consumer| consumer.identity().name.clone());
