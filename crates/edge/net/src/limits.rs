@@ -29,6 +29,12 @@ pub const ACCEPT_QUEUE: usize = 1024;
 /// A shard without a batch for this long gives back the memory that a busy time needed.
 pub const QUIET: Duration = Duration::from_secs(10);
 
+/// How often a shard has the allocator look for memory that it may give back to the system.
+pub const GIVE_BACK: Duration = Duration::from_secs(3);
+
+/// Bytes that no allocator keeps at hand for the next one who asks.
+pub const LARGE_PIECE: usize = 1 << 20;
+
 /// Threads of each shard for slow hashing; further hashes wait.
 pub const BLOCKING_THREADS: usize = 2;
 

@@ -14,7 +14,9 @@ use midge_broker::peer::Peer;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::limits::{ACCEPT_QUEUE, BLOCKING_THREADS, INLINE_QUEUES, INLINE_TIME, QUIET, READ_BUFFER};
+use crate::limits::{
+    ACCEPT_QUEUE, BLOCKING_THREADS, GIVE_BACK, INLINE_QUEUES, INLINE_TIME, LARGE_PIECE, QUIET, READ_BUFFER,
+};
 
 /// What the tasks of one thread share, one at a time and never across an await.
 pub struct Local {
@@ -89,6 +91,12 @@ fn relax(last: u64) -> u64 {
         }
         batch
     })
+}
+
+/// Lets the allocator give back to the system what was freed. It waits a second with that, in case the memory is wanted again, and then looks for it
+/// only when it makes or frees a large piece: a server that is idle after a load would keep all of it.
+fn give_back() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
 }
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -211,10 +219,12 @@ impl Shards {
 async fn serve(mut tasks: mpsc::Receiver<Spawn>) {
     let mut running = tokio::task::JoinSet::new();
     let mut quiet = tokio::time::interval(QUIET);
+    let mut freed = tokio::time::interval(GIVE_BACK);
     let mut last_batch = 0;
     loop {
         tokio::select! {
             _ = quiet.tick() => last_batch = relax(last_batch),
+            _ = freed.tick() => give_back(),
             task = tasks.recv() => match task {
                 Some(Spawn::Task(make)) => {
                     running.spawn(make());

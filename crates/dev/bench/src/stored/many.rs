@@ -9,7 +9,7 @@ use crate::load::Sample;
 use crate::server::Server;
 
 /// What a server holds has settled when it has not moved by more than a hundredth for so long; longer than caches live.
-const QUIET: Duration = Duration::from_secs(12);
+const QUIET: Duration = Duration::from_secs(15);
 /// It is taken as it is after this time.
 const UNSETTLED: Duration = Duration::from_secs(60);
 /// Between two looks.
