@@ -370,14 +370,25 @@ impl Manager {
             Err(error) => return request.refuse(batch, kind, &error, now),
         };
         let account = request.account.clone();
-        if asked.config.name != name {
-            return request.refuse(batch, kind, &errors::STREAM_MISMATCH.into(), now);
-        }
-        let Some(handle) = account.stream(name).filter(|s| s.phase() != Phase::Deleting) else {
-            return request.refuse(batch, kind, &super::unknown_stream(), now);
+        let storage = asked.config.storage;
+        let handle = if asked.config.name == name {
+            let there = account.stream(name).filter(|s| s.phase() != Phase::Deleting);
+            there.ok_or_else(super::unknown_stream)
+        } else {
+            Err(errors::STREAM_MISMATCH.into())
+        };
+        let handle = match handle {
+            Ok(handle) => handle,
+            Err(missing) => {
+                // What the configuration says by itself is told before which stream it is for.
+                let error = self
+                    .with_cx(&account, storage, asked.pedantic, |cx| config::check(asked.config, cx))
+                    .err()
+                    .unwrap_or(missing);
+                return request.refuse(batch, kind, &error, now);
+            }
         };
         let old = handle.config();
-        let storage = asked.config.storage;
         let updated =
             self.with_cx(&account, storage, asked.pedantic, |cx| config::update(&old, asked.config, cx));
         match updated {

@@ -83,7 +83,7 @@ impl Host {
     pub(super) fn tell_of_change(&mut self, batch: &mut Batch, change: &Change, now: Now) {
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| match change.seq {
-                0 => consumer.purged(cx, false),
+                0 => consumer.purged(cx),
                 seq => consumer.removed(cx, seq, &change.subject),
             });
         }

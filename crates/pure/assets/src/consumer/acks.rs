@@ -14,23 +14,30 @@ pub(super) const DELETED: &str = "Unacknowledged message was deleted";
 
 impl Consumer {
     /// A message to an acknowledgement subject. `header` is its header block. With a reply it is answered by an empty message: an
-    /// acknowledgement when it is durable, anything else at once. Nothing is answered for a message that was not delivered.
+    /// acknowledgement when it is durable, anything else at once. An acknowledgement of what was not delivered is not answered.
     /// O(log pending), but for what an acknowledgement of many drops.
     pub fn ack(&mut self, cx: &mut Cx<'_>, of: &AckOf, payload: &[u8], reply: &[u8]) {
-        if !self.takes_acks() || of.stream_seq >= self.next_seq_or_delivered() {
+        if !self.takes_acks() {
             return;
         }
+        let was_delivered = of.stream_seq < self.next_seq_or_delivered();
         self.keep(cx.store);
         self.last_used = self.time(cx.now);
         match payload {
-            b"" | b"+ACK" | b"+OK" => self.ack_message(cx, of, true, reply),
+            b"" | b"+ACK" | b"+OK" => {
+                if was_delivered {
+                    self.ack_message(cx, of, true, reply);
+                }
+            }
             b"+WPI" => {
                 self.progress(cx, of.stream_seq);
                 reply_now(cx, reply);
             }
             _ => {
                 if let Some(request) = payload.strip_prefix(b"+NXT") {
-                    self.ack_message(cx, of, true, b"");
+                    if was_delivered {
+                        self.ack_message(cx, of, true, b"");
+                    }
                     if !reply.is_empty() {
                         self.pull(cx, request.trim_ascii(), b"", reply);
                     }
@@ -38,8 +45,10 @@ impl Consumer {
                     self.nak(cx, of, delay.trim_ascii());
                     reply_now(cx, reply);
                 } else if let Some(reason) = payload.strip_prefix(b"+TERM") {
-                    let reason = String::from_utf8_lossy(reason.trim_ascii());
-                    self.terminate(cx, of, &reason, reply);
+                    if was_delivered {
+                        let reason = String::from_utf8_lossy(reason.trim_ascii());
+                        self.terminate(cx, of, &reason, reply);
+                    }
                 } else {
                     reply_now(cx, reply);
                 }
@@ -87,6 +96,10 @@ impl Consumer {
         let state = self.kept.state();
         let pending = state.pending.get(&seq).copied();
         let known = pending.is_some() || state.redelivered.contains_key(&seq);
+        if self.rules.ack == AckPolicy::Explicit {
+            // Whoever acknowledges again is there as well.
+            self.last_acked = Some(cx.now.wall);
+        }
         if !known && promise == Promise::Cached {
             return;
         }

@@ -45,37 +45,38 @@ impl Consumer {
         }
     }
 
-    /// Many messages left the stream at once, by a purge or by a limit; `some` says that it was not simply everything below what is now the
-    /// first. O(pending).
-    pub fn purged(&mut self, cx: &mut Cx<'_>, some: bool) {
+    /// Many messages left the stream at once: by a purge, by a roll-up, by a limit. O(pending).
+    pub fn purged(&mut self, cx: &mut Cx<'_>) {
         self.keep(cx.store);
         let first = cx.store.state().first_seq;
-        self.skip.retain(|seq| *seq >= first && (!some || is_live(cx.store, *seq)));
+        self.skip.retain(|seq| *seq >= first && is_live(cx.store, *seq));
         self.next.from = self.next.from.max(first);
         self.waiting.forget();
         let before = self.kept.state();
         let lowest = before.pending.first_key_value().map(|(seq, _)| *seq);
         let mut state = before.clone();
         state.redelivered = state.redelivered.split_off(&first);
-        if some {
-            state.pending.retain(|seq, _| *seq < first || is_live(cx.store, *seq));
-            state.redelivered.retain(|seq, _| state.pending.contains_key(seq) || is_live(cx.store, *seq));
-            match state.pending.first_key_value() {
-                None if lowest.is_some() => state.ack_floor = state.delivered,
-                // The floor moves up to the lowest that is left.
-                Some((seq, pending)) if Some(*seq) != lowest => {
-                    let below = seq.saturating_sub(1);
-                    state.ack_floor.stream_seq = state.ack_floor.stream_seq.max(below);
-                    let before = pending.consumer_seq.saturating_sub(1);
-                    state.ack_floor.consumer_seq = state.ack_floor.consumer_seq.max(before);
-                }
-                _ => {}
+        state.pending.retain(|seq, _| *seq < first || is_live(cx.store, *seq));
+        state.redelivered.retain(|seq, _| state.pending.contains_key(seq) || is_live(cx.store, *seq));
+        match state.pending.first_key_value() {
+            None if lowest.is_some() => state.ack_floor = state.delivered,
+            // The floor moves up to the lowest that is left.
+            Some((seq, pending)) if Some(*seq) != lowest => {
+                let below = seq.saturating_sub(1);
+                state.ack_floor.stream_seq = state.ack_floor.stream_seq.max(below);
+                let before = pending.consumer_seq.saturating_sub(1);
+                state.ack_floor.consumer_seq = state.ack_floor.consumer_seq.max(before);
             }
+            _ => {}
         }
         if first > 0 && state.ack_floor.stream_seq + 1 < first {
             drop_below(&mut state, first);
         }
         if state != *before {
+            if state.pending.len() < before.pending.len() {
+                // What left while it was waited for counts as acknowledged.
+                self.last_acked = Some(cx.now.wall);
+            }
             self.keep_now(Delta::Replaced { state }, Promise::Cached, cx.store);
             let pending = &self.kept.state().pending;
             self.redelivery.retain(|seq| pending.contains_key(&seq));

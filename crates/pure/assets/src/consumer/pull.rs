@@ -86,7 +86,7 @@ impl Consumer {
         }
         if request.no_wait && self.waiting.is_known() {
             let ready = self.num_pending(cx.stream.visible) + self.redelivery.len() as u64;
-            if expires == 0 && (ready == 0 || self.is_paused(cx.now)) {
+            if request.expires_ns == 0 && (ready == 0 || self.is_paused(cx.now)) {
                 return Verdict::Answered("404 No Messages".to_owned());
             }
             if ready > 0 && ready < self.requests.wanted() {
@@ -113,7 +113,7 @@ impl Consumer {
     fn judge_priority(&mut self, request: &PullRequest) -> Verdict {
         let bad = |text: &str| Verdict::Answered(format!("400 Bad Request - {text}"));
         let policy = self.rules.policy;
-        if (request.min_pending > 0 || request.min_ack_pending > 0) && policy != PriorityPolicy::Overflow {
+        if (request.min_pending != 0 || request.min_ack_pending != 0) && policy != PriorityPolicy::Overflow {
             return bad("Not a Overflow Priority consumer");
         }
         if !request.id.is_empty() && policy != PriorityPolicy::PinnedClient {
@@ -160,7 +160,7 @@ impl Consumer {
             request.batch = positive(asked.batch).max(1);
             request.bytes = (asked.max_bytes > 0).then(|| positive(asked.max_bytes));
             request.no_wait = asked.no_wait;
-            request.expires_at = (asked.expires_ns > 0).then(|| time.saturating_add(asked.expires_ns));
+            request.expires_at = (asked.expires_ns != 0).then(|| time.saturating_add(asked.expires_ns));
             request.heartbeat_ns = asked.idle_heartbeat_ns.max(0);
             request.level = level;
             request.min_pending = positive(asked.min_pending);

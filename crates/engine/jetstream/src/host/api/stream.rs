@@ -222,7 +222,7 @@ impl Host {
             return self.tell_of_change(batch, &change, now);
         }
         for id in self.consumers.ids() {
-            self.with_consumer(batch, id, now, |consumer, cx| consumer.purged(cx, true));
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.purged(cx));
         }
     }
 

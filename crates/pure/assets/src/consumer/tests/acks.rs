@@ -319,3 +319,27 @@ fn a_redelivery_that_is_gone_is_terminated_when_its_turn_comes() {
     assert_eq!(rig.events().len(), 1);
     assert_eq!(rig.numbers(), ((2, 2), (1, 1), 1, 0, 0));
 }
+
+#[test]
+fn what_was_not_delivered_can_only_be_asked_about() {
+    let mut rig = Rig::new(4, pull_config());
+    rig.pull("2", "a");
+    rig.take();
+    let ahead = "$JS.ACK.S.C.1.4.4.0.0";
+    for silent in ["", "+ACK", "+TERM"] {
+        rig.ack(ahead, silent, "r");
+        assert_eq!(rig.take(), [], "{silent}");
+    }
+    for answered in ["-NAK", "+WPI", "what"] {
+        rig.ack(ahead, answered, "r");
+        assert_eq!(rig.take().len(), 1, "{answered}");
+    }
+    rig.ack(ahead, "+NXT", "r");
+    assert_eq!(rig.messages(), ["r: 3"]);
+    assert_eq!(rig.info().ack_floor.last_active, None);
+    rig.ack("$JS.ACK.S.C.1.1.1.0.0", "", "");
+    let first = rig.info().ack_floor.last_active;
+    rig.pass(S);
+    rig.ack("$JS.ACK.S.C.1.1.1.0.0", "", "");
+    assert!(rig.info().ack_floor.last_active > first, "whoever acknowledges again is there");
+}

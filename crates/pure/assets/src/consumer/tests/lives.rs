@@ -111,11 +111,11 @@ fn a_purge_moves_what_lies_before_it() {
     rig.take();
     let mut query = PurgeQuery::new(Filter::all(), 4, 0);
     assert_eq!(rig.store.purge_matching(&mut query), Step::Ready(3));
-    with!(&mut rig, |consumer, cx| consumer.purged(cx, false));
+    with!(&mut rig, |consumer, cx| consumer.purged(cx));
     rig.turn();
     assert_eq!(rig.numbers(), ((4, 4), (3, 3), 1, 0, 2));
     rig.store.purge().unwrap();
-    with!(&mut rig, |consumer, cx| consumer.purged(cx, false));
+    with!(&mut rig, |consumer, cx| consumer.purged(cx));
     rig.turn();
     assert_eq!(rig.numbers(), ((4, 6), (4, 6), 0, 0, 0));
     rig.publish("s", "");
@@ -132,9 +132,11 @@ fn a_purge_of_some_drops_what_is_gone() {
     rig.create(pull_config());
     rig.pull("4", "a");
     rig.take();
+    assert_eq!(rig.info().ack_floor.last_active, None);
     let mut query = PurgeQuery::new(Filter::one(b"s.a"), 0, 0);
     assert_eq!(rig.store.purge_matching(&mut query), Step::Ready(3));
-    with!(&mut rig, |consumer, cx| consumer.purged(cx, true));
+    with!(&mut rig, |consumer, cx| consumer.purged(cx));
+    assert!(rig.info().ack_floor.last_active.is_some(), "two that were waited for are done with");
     rig.turn();
     assert_eq!(rig.numbers(), ((4, 4), (1, 1), 2, 0, 1));
     rig.ack("$JS.ACK.S.C.1.2.2.0.0", "", "");

@@ -296,7 +296,7 @@ impl Model {
                 self.leave(seq);
             }
         }
-        with!(&mut self.rig, |consumer, cx| consumer.purged(cx, filter.is_some()));
+        with!(&mut self.rig, |consumer, cx| consumer.purged(cx));
         self.rig.turn();
     }
 

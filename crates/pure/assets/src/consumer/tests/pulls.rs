@@ -68,9 +68,15 @@ fn what_cannot_be_served_is_answered_at_once() {
         (r#"{"batch":x}"#, "400 Bad Request - invalid character 'x' looking for beginning of value"),
         (r#"{"batch":1,"z":1"#, "400 Bad Request - unexpected end of JSON input"),
         (r#"{"min_pending":1}"#, "400 Bad Request - Not a Overflow Priority consumer"),
+        (r#"{"min_pending":-1}"#, "400 Bad Request - Not a Overflow Priority consumer"),
         (r#"{"id":"x"}"#, "400 Bad Request - Not a Pinned Client Priority consumer"),
         (r#"{"priority":10}"#, "400 Bad Request - Priority must be between 0 and 9"),
         (r#"{"no_wait":true}"#, "404 No Messages"),
+        // Its time was over before it came.
+        (
+            r#"{"no_wait":true,"expires":-1}"#,
+            "408 Request Timeout|Nats-Pending-Messages: 1|Nats-Pending-Bytes: 0",
+        ),
     ];
     for (body, status) in cases {
         rig.pull(body, "a");

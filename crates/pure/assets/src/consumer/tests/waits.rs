@@ -250,7 +250,7 @@ fn last_ones_are_found_in_blocks_that_are_not_there() {
     while rig.store.purge_matching(&mut query).ready().is_none() {
         disk.run(&mut rig.store, rig.now.mono);
     }
-    with!(&mut rig, |consumer, cx| consumer.purged(cx, true));
+    with!(&mut rig, |consumer, cx| consumer.purged(cx));
     forget(&mut rig);
     with!(&mut rig, |consumer, cx| consumer.pull(cx, b"9", b"", b"a"));
     turn(&mut rig, &mut disk);

@@ -69,7 +69,8 @@ enum Kind {
         counting: Option<[PendingQuery; 2]>,
     },
     Many {
-        filter: Filter,
+        /// None when no subject was named that a message could have.
+        filter: Option<Filter>,
         min_seq: u64,
         up_to: UpTo,
         query: Option<LastQuery>,
@@ -205,6 +206,7 @@ impl DirectGet {
         let Kind::Many { filter, min_seq, up_to, query, found } = &mut self.kind else {
             return status(BAD_REQUEST, out);
         };
+        let Some(filter) = filter else { return status(NO_RESULTS, out) };
         if let UpTo::Before(time) = up_to {
             let after = ready!(store.seq_from_time(TimeQuery { from_ns: time.0 }));
             *up_to = UpTo::Seq(after.saturating_sub(1));
@@ -219,10 +221,11 @@ impl DirectGet {
             }
             let query = query.get_or_insert_with(|| LastQuery::new(filter.clone(), most, MAX_RESULTS));
             let mut seqs = ready!(store.last_seqs(query));
-            seqs.retain(|seq| *seq >= *min_seq);
             if seqs.is_empty() {
                 return status(NO_RESULTS, out);
             }
+            // A page behind the last result is an empty page, not a search without results.
+            seqs.retain(|seq| *seq >= *min_seq);
             seqs.reverse();
             *found = Some(seqs);
         }
@@ -260,8 +263,9 @@ impl Kind {
             if request.multi_last.is_empty() || last || next || both {
                 return Err(BAD_REQUEST);
             }
+            let mut named = request.multi_last.iter().filter(|subject| !subject.is_empty()).peekable();
             return Ok(Kind::Many {
-                filter: Filter::of(request.multi_last.iter().map(String::as_bytes)),
+                filter: named.peek().is_some().then(|| Filter::of(named.map(String::as_bytes))),
                 min_seq: request.seq,
                 up_to: match request.up_to_time {
                     Some(time) => UpTo::Before(time),

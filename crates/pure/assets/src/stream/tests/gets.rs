@@ -177,6 +177,17 @@ fn direct_gets_send_the_last_messages_of_subjects() {
     let before = rows(MsgGet { up_to_time: Some(Wall(start + 4 * SECOND)), ..many.clone() });
     assert_eq!(before, up_to);
     assert_eq!(rows(MsgGet { seq: 6, ..many.clone() }).len(), 2);
+    // A page behind the last one is empty.
+    assert_eq!(
+        rows(MsgGet { seq: 7, ..many.clone() }),
+        ["NATS/1.0 204 EOB Nats-Num-Pending: 0 Nats-Last-Sequence: 0 Nats-UpTo-Sequence: 6"]
+    );
+    // A subject without letters is no subject, and not every one.
+    for (subjects, results) in [(vec![""], 0), (vec!["", "s.1"], 1)] {
+        let multi_last = subjects.into_iter().map(str::to_owned).collect();
+        let found = rows(MsgGet { multi_last, ..MsgGet::default() });
+        assert_eq!(found.len(), results + 1, "{found:?}");
+    }
     assert_eq!(
         rows(MsgGet { multi_last: vec!["x".into()], ..MsgGet::default() }),
         ["NATS/1.0 404 No Results"]
