@@ -22,8 +22,14 @@ use crate::account::JsAccount;
 use crate::limits::TURN_DELIVERIES;
 use crate::system::JetStream;
 
+/// Bits of a consumer's number that say where it stands. Those above differ from one consumer to the next in the same place: what was meant for one that is gone
+/// may still be in the inbox.
+const PLACE_BITS: u32 = 22;
+
 /// One consumer of the host.
 pub(crate) struct Slot {
+    /// Its number.
+    id: u32,
     consumer: Box<Consumer>,
     key: Option<AssetKey>,
     doors: Vec<Arc<Subscription>>,
@@ -34,6 +40,18 @@ pub(crate) struct Slot {
     waits: bool,
     /// When it is due.
     due: Mono,
+}
+
+fn place_of(id: u32) -> usize {
+    (id & ((1 << PLACE_BITS) - 1)) as usize
+}
+
+fn found(slots: &[Option<Slot>], id: u32) -> Option<&Slot> {
+    slots.get(place_of(id))?.as_ref().filter(|slot| slot.id == id)
+}
+
+fn found_mut(slots: &mut [Option<Slot>], id: u32) -> Option<&mut Slot> {
+    slots.get_mut(place_of(id))?.as_mut().filter(|slot| slot.id == id)
 }
 
 /// See the module.
@@ -74,7 +92,7 @@ impl Consumers {
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&Consumer> {
-        self.slots.get(id as usize).and_then(Option::as_ref).map(|slot| &*slot.consumer)
+        found(&self.slots, id).map(|slot| &*slot.consumer)
     }
 
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Consumer> {
@@ -83,7 +101,7 @@ impl Consumers {
 
     /// The key of a consumer's files.
     pub(crate) fn key(&self, id: u32) -> Option<&AssetKey> {
-        self.slots.get(id as usize).and_then(Option::as_ref)?.key.as_ref()
+        found(&self.slots, id)?.key.as_ref()
     }
 
     pub(crate) fn set_key(&mut self, id: u32, key: Option<AssetKey>) {
@@ -112,7 +130,7 @@ impl Consumers {
     }
 
     fn slot(&mut self, id: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(id as usize).and_then(Option::as_mut)
+        found_mut(&mut self.slots, id)
     }
 
     pub(super) fn make_ready(&mut self, id: u32) {
@@ -126,8 +144,10 @@ impl Consumers {
 
     /// Those that waited for a block look again.
     pub(super) fn blocks_came(&mut self) {
-        for id in 0..self.slots.len() as u32 {
-            if self.slot(id).is_some_and(|slot| std::mem::take(&mut slot.waits)) {
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { continue };
+            if std::mem::take(&mut slot.waits) {
+                let id = slot.id;
                 self.make_ready(id);
             }
         }
@@ -160,7 +180,15 @@ impl Consumers {
     /// Takes a consumer in, without letting anything reach it yet.
     pub(crate) fn insert(&mut self, consumer: Consumer) -> u32 {
         let name = consumer.identity().name.clone();
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.slots.push(None);
+                self.slots.len() as u32 - 1
+            }
+        };
         let slot = Slot {
+            id,
             consumer: Box::new(consumer),
             key: None,
             doors: Vec::new(),
@@ -169,15 +197,8 @@ impl Consumers {
             waits: false,
             due: Mono::NEVER,
         };
-        let id = match self.free.pop() {
-            Some(id) => id,
-            None => {
-                self.slots.push(None);
-                self.slots.len() as u32 - 1
-            }
-        };
         self.direct += usize::from(slot.consumer.config().direct);
-        self.slots[id as usize] = Some(slot);
+        self.slots[place_of(id)] = Some(slot);
         self.names.insert(name, id);
         self.make_ready(id);
         id
@@ -185,13 +206,13 @@ impl Consumers {
 
     /// Takes a consumer out, with what let messages reach it closed.
     pub(crate) fn remove(&mut self, id: u32, account: &JsAccount) -> Option<Consumer> {
-        let mut slot = self.slots.get_mut(id as usize)?.take()?;
+        let mut slot = self.slots.get_mut(place_of(id))?.take_if(|slot| slot.id == id)?;
         slot.close(account);
         self.due.remove(&(slot.due, id));
         self.ready.retain(|ready| *ready != id);
         self.direct -= usize::from(slot.consumer.config().direct);
         self.names.remove(&slot.consumer.identity().name);
-        self.free.push(id);
+        self.free.push(id.wrapping_add(1 << PLACE_BITS));
         Some(*slot.consumer)
     }
 
@@ -274,7 +295,7 @@ impl Host {
             js, account, handle, config, store, consumers, entropy, visible, ids, account_hash, ..
         } = self;
         let Consumers { slots, said, .. } = consumers;
-        let slot = slots.get_mut(id as usize)?.as_mut()?;
+        let slot = found_mut(slots, id)?;
         let facts = facts(js, config, account_hash, *visible, self.limits.max_payload);
         let mut out = HostOutlet { js, account, stream: &handle.name, id, batch, said, ids, now };
         let mut cx = Cx { store, stream: &facts, now, entropy, out: &mut out };
@@ -359,7 +380,7 @@ impl Host {
 
     /// Interest in a deliver subject may have changed.
     pub(super) fn interest_changed(&mut self, batch: &mut Batch, id: u32, now: Now) {
-        if let Some(Some(slot)) = self.consumers.slots.get(id as usize) {
+        if let Some(slot) = found(&self.consumers.slots, id) {
             if let Some((_, watcher)) = &slot.watched {
                 watcher.seen();
             }
@@ -411,9 +432,10 @@ impl Host {
 
     /// Tells every consumer of a message that can be seen from now on.
     pub(super) fn tell_consumers(&mut self, seq: u64, subject: &[u8]) {
-        for id in 0..self.consumers.slots.len() as u32 {
-            let Some(slot) = self.consumers.slot(id) else { continue };
+        for at in 0..self.consumers.slots.len() {
+            let Some(slot) = self.consumers.slots.get_mut(at).and_then(Option::as_mut) else { continue };
             if slot.consumer.stored(seq, subject) {
+                let id = slot.id;
                 self.consumers.make_ready(id);
             }
         }
