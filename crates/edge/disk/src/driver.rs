@@ -313,7 +313,8 @@ impl Driver {
                 let _ = reply.try_send(result);
             }
             Request::Deltas(folder, reply) => {
-                let _ = reply.try_send(self.committer.deltas(&folder));
+                let settled = self.release_former(&folder);
+                let _ = reply.try_send(settled.and_then(|()| self.committer.deltas(&folder)));
             }
             Request::Unregister(lane) => {
                 self.inbox.remove(lane);
@@ -339,15 +340,21 @@ impl Driver {
     }
 
     fn register(&mut self, folder: &Arc<str>, sink: Arc<dyn Completions>) -> Result<Lane, DiskError> {
-        if let Some(&former) = self.unreleased.get(folder) {
-            self.committer.release(former)?;
-            self.unreleased.remove(folder);
-        }
+        self.release_former(folder)?;
         let lane = self.committer.register(folder)?;
         let owner = Arc::new(LaneOwner::new(lane, folder.clone(), sink));
         self.lanes.insert(lane.0, owner.clone());
         self.inbox.register(owner);
         Ok(lane)
+    }
+
+    /// What the journal still says of an earlier lane of this folder is done.
+    fn release_former(&mut self, folder: &str) -> Result<(), DiskError> {
+        if let Some(&former) = self.unreleased.get(folder) {
+            self.committer.release(former)?;
+            self.unreleased.remove(folder);
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self, lane: Lane, ticket: Ticket, now: Instant) {

@@ -18,7 +18,7 @@ use midge_store::format::names;
 use midge_store::journal::Deltas;
 use midge_store::port::{DiskError, Fault, Files, Lane, Mode as OpenMode, StoreDisk};
 use midge_store::recover::History;
-use midge_store::stream::{How, OpenError, Opening, Scheduled, Store, read_meta};
+use midge_store::stream::{How, OpenError, Opening, Scheduled, Store, read_meta, write_again};
 use midge_sync::atomic::Ordering;
 use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
@@ -267,14 +267,23 @@ fn serve(
 }
 
 /// Opens the store of a host anew; the host is told.
-pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc<StreamHandle>) {
+///
+/// Blocks from `uncertain` on hold what may not have reached the device.
+pub(crate) fn reopen(
+    js: &Arc<JetStream>,
+    account: &Arc<JsAccount>,
+    handle: &Arc<StreamHandle>,
+    uncertain: Option<u32>,
+) {
     let (js, account, handle) = (js.clone(), account.clone(), handle.clone());
     js.jobs.clone().run(Box::new(move |now| {
         let Some(disk) = js.disk() else { return };
         let inbox = handle.inbox.clone();
         let folder = format!("{}/streams/{}", account.name(), handle.name);
         // What consumers confirmed may be in the journal alone.
-        let opened = disk.deltas(&folder).map_err(Trouble::from).and_then(|deltas| {
+        let again = || uncertain.map_or(Ok(()), |from| write_again(&*disk.files(), &folder, from));
+        let deltas = disk.deltas(&folder).and_then(|deltas| again().map(|()| deltas));
+        let opened = deltas.map_err(Trouble::from).and_then(|deltas| {
             let mut left: BTreeMap<_, _> = deltas.into_iter().map(|d| (d.consumer, d.changes)).collect();
             let mut take = |_: &str, consumer: &str| left.remove(consumer).unwrap_or_default();
             open_stream(&js, &account, &handle.name, &inbox, &*disk, &mut take, now)
@@ -282,6 +291,7 @@ pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc
         let order = match opened {
             Ok(opened) => Order::Reopened(Box::new(opened)),
             Err(trouble) => {
+                let unborn = matches!(trouble, Trouble::Unborn);
                 let why = match trouble {
                     Trouble::Offline(_, _, why) | Trouble::Unreadable(why) => why,
                     Trouble::Unborn => "metadata is missing".to_owned(),
@@ -292,7 +302,7 @@ pub(crate) fn reopen(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc
                     account.name(),
                     handle.name
                 );
-                Order::NotReopened
+                Order::NotReopened { unborn }
             }
         };
         let _ = inbox.send(Item::Order(Box::new(order)));

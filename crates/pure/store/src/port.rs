@@ -284,8 +284,8 @@ pub trait StoreDisk: Send + Sync {
     /// Queues operations; does not wait. What is not taken stays in the batch, in order, and the answer says why.
     fn submit(&self, batch: &mut Vec<Submission>) -> Submitted;
 
-    /// The deltas of the consumers of the store in this folder that no file holds, for a store that is opened anew after its lane has ended. Blocks, and reads the
-    /// whole journal.
+    /// The deltas of the consumers of the store in this folder that no file holds, for a store that is opened anew after its lane has ended: what the journal
+    /// holds of that lane, and could not be done then, is done first, as whoever reads the files has to find it. Blocks, and reads the whole journal.
     fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError>;
 
     /// The files themselves, in blocking calls, for opening stores.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use midge_assets::stream::Stream;
 use midge_broker::batch::Batch;
 use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::advisories::{Deed, ServerOutOfStorage, StreamAction};
@@ -40,7 +41,10 @@ pub(crate) enum Order {
     /// The store was opened again.
     Reopened(Box<OpenedStream>),
     /// The store could not be opened again.
-    NotReopened,
+    NotReopened {
+        /// There is none: its creation never came to its end.
+        unborn: bool,
+    },
 }
 
 /// How far a life is.
@@ -73,6 +77,8 @@ pub(crate) enum Life {
     Deleting {
         /// The lane is ending.
         unregistered: bool,
+        /// What is left belongs to no store.
+        rest: bool,
     },
 }
 
@@ -139,7 +145,7 @@ impl Host {
                 false
             }
             Life::Stopping { written, unregistered } => self.stop_on(written, unregistered),
-            Life::Deleting { unregistered } => self.delete_on(unregistered),
+            Life::Deleting { unregistered, rest } => self.delete_on(batch, unregistered, rest, now),
         }
     }
 
@@ -228,6 +234,8 @@ impl Host {
         self.handle.vitals.failed.store(true, Ordering::Release);
         *self.handle.vitals.failure.lock() = error.to_string();
         self.unsettle(batch, &told, now);
+        // A lane that was given up has no room to tell of.
+        self.crowded = false;
         if let (Some(disk), Some(lane)) = (&self.disk, self.lane) {
             disk.unregister(lane);
         }
@@ -281,7 +289,7 @@ impl Host {
             return;
         }
         *retry_at = Mono::NEVER;
-        crate::recover::reopen(&self.js, &self.account, &self.handle);
+        crate::recover::reopen(&self.js, &self.account, &self.handle, self.store.uncertain_from());
     }
 
     /// There is space again.
@@ -324,21 +332,26 @@ impl Host {
                 }
                 None => self.update(batch, config, request, now),
             },
-            Order::Created(request) => {
-                let request = self.ask(request);
-                self.reply_created(batch, request, true, now);
-            }
+            Order::Created(request) => match self.life.refusal() {
+                Some(error) => request.refuse(batch, kind::STREAM_CREATE, &error, now),
+                None => {
+                    let request = self.ask(request);
+                    self.reply_created(batch, request, true, now);
+                }
+            },
             Order::Describe(place) => self.describe(batch, place, now),
             Order::Observe(part) => self.fill_part(batch, part, now),
             Order::Delete => self.delete(batch, now),
             Order::Stop => self.stop(batch, now),
             Order::Reopened(opened) => self.adopt(batch, *opened, now),
-            Order::NotReopened => {
+            Order::NotReopened { unborn } => {
                 if let Some(reply) = self.last_chunk.take() {
                     let error = errors::STREAM_RESTORE.because("the files of the copy could not be opened");
-                    return self.give_up_restore(batch, &reply, &error, now);
-                }
-                if let Life::Failed { retry_at, .. } = &mut self.life {
+                    self.give_up_restore(batch, &reply, &error, now);
+                    self.life = Life::Deleting { unregistered: true, rest: true };
+                } else if unborn && self.handle.phase() == Phase::Deleting {
+                    self.life = Life::Deleting { unregistered: true, rest: true };
+                } else if let Life::Failed { retry_at, .. } = &mut self.life {
                     *retry_at = now.mono + RETRY_EVERY;
                 }
             }
@@ -408,7 +421,18 @@ impl Host {
         }
     }
 
+    /// A store that failed is opened anew to be deleted, so that the journal knows of its end.
+    fn delete_later(&mut self, batch: &mut Batch, now: Now) {
+        self.close_all_doors();
+        self.account.delete(&self.handle);
+        self.drop_tasks(batch, &errors::STREAM_NOT_FOUND.into(), now);
+        self.after_reopening = Some(Box::new(|host, batch, now| host.delete(batch, now)));
+    }
+
     pub(super) fn delete(&mut self, batch: &mut Batch, now: Now) {
+        if self.life.is_failed() || self.store.failure().is_some() {
+            return self.delete_later(batch, now);
+        }
         self.close_all_doors();
         self.account.delete(&self.handle);
         for id in self.consumers.ids() {
@@ -421,16 +445,20 @@ impl Host {
             }
         }
         self.drop_tasks(batch, &errors::STREAM_NOT_FOUND.into(), now);
-        let used = std::mem::take(&mut self.used);
-        self.account.usage.add(self.config.storage, -used);
-        self.js.usage.add(self.config.storage, -used);
-        let failed = self.life.is_failed();
+        self.free_usage();
         self.store.delete();
-        self.life = Life::Deleting { unregistered: failed };
+        self.life = Life::Deleting { unregistered: false, rest: false };
         self.submit();
     }
 
-    fn delete_on(&mut self, mut unregistered: bool) -> bool {
+    /// What the stream took counts no more.
+    fn free_usage(&mut self) {
+        let used = std::mem::take(&mut self.used);
+        self.account.usage.add(self.config.storage, -used);
+        self.js.usage.add(self.config.storage, -used);
+    }
+
+    fn delete_on(&mut self, batch: &mut Batch, mut unregistered: bool, rest: bool, now: Now) -> bool {
         if self.lane.is_none() {
             self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
             return self.over();
@@ -441,19 +469,26 @@ impl Host {
             unregistered = true;
         }
         if unregistered && self.lane_has_ended() {
-            self.remove_rest();
+            if let Some(error) = self.store.failure().filter(|_| !rest) {
+                let error = errors::STREAM_STORE_FAILED.because(error);
+                self.life = Life::Failed { error, retry_at: now.mono + RETRY_EVERY, full: false };
+                self.delete_later(batch, now);
+                return false;
+            }
+            self.remove_rest(rest);
             return self.over();
         }
-        self.life = Life::Deleting { unregistered };
+        self.life = Life::Deleting { unregistered, rest };
         false
     }
 
-    /// Tells that the stream is gone; what a store that failed could not remove itself is removed first.
-    fn remove_rest(&mut self) {
+    /// Tells that the stream is gone; what belongs to no store is removed first.
+    fn remove_rest(&mut self, rest: bool) {
         let (js, account, name) = (self.js.clone(), self.account.clone(), self.handle.name.clone());
-        let Some(disk) = self.disk.clone().filter(|_| !self.store.is_settled()) else {
+        let Some(disk) = self.disk.clone().filter(|_| rest) else {
             return js.manager.tell(Told::Gone(account, name));
         };
+        self.free_usage();
         js.jobs.clone().run(Box::new(move |_| {
             let folder = format!("{}/streams/{name}", account.name());
             if let Err(error) = disk.files().remove_folder(&folder) {
@@ -498,12 +533,16 @@ impl Host {
                 self.consumers.remove(id, &self.account);
             }
         }
-        self.install(batch, opened, now);
-        // An update may have been lost with what was not durable.
-        self.keep_config();
+        // What was taken from other streams and not stored is taken again.
+        self.unfollow();
+        // Nor is anything else known that only a message says which may not be there.
+        self.stream = Stream::new((*opened.config).clone(), opened.created, &mut self.entropy);
         self.lane_ended = false;
         let full = matches!(self.life, Life::Failed { full: true, .. });
         self.life = Life::Serving;
+        self.install(batch, opened, now);
+        // An update may have been lost with what was not durable.
+        self.keep_config();
         if full {
             self.full_until = Some(now.mono + FULL_FOR);
             return;

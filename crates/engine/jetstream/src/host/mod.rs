@@ -309,6 +309,10 @@ impl Host {
     /// Hands the disk what there is to do.
     fn submit(&mut self) {
         self.store.take_submissions(&mut self.submissions);
+        if self.life.is_failed() {
+            // The lane was given up. What the files do not say is not the case when they are opened anew.
+            self.submissions.clear();
+        }
         if self.submissions.is_empty() || self.crowded {
             return;
         }

@@ -57,7 +57,7 @@ pub use limits::Expired;
 pub use message::{Message, Ttl, header, ttl};
 pub use open::{
     BlockDamage, HeaderRules, How, Kept, Meta, OpenError, Opened, Opening, Recovery, Scheduled,
-    SourceProgress, StoreKeys, read_meta,
+    SourceProgress, StoreKeys, read_meta, write_again,
 };
 pub use purge::{Compact, PurgeQuery, Truncate};
 pub use query::{LastQuery, Pending, PendingQuery, StateQuery, SubjectQuery, Summary, TimeQuery};
@@ -404,6 +404,11 @@ impl Store {
     /// Why appends are refused, if they are.
     pub fn failure(&self) -> Option<&DiskError> {
         self.disk.as_ref().and_then(|disk| disk.flight.failure())
+    }
+
+    /// The first block of which bytes were written that were never said to be complete.
+    pub fn uncertain_from(&self) -> Option<u32> {
+        self.blocks.iter().find(|block| block.written < block.raw_len).map(|block| block.index)
     }
 
     fn promise(&self) -> Promise {

@@ -61,6 +61,28 @@ pub(super) fn put(files: &dyn Files, path: &str, bytes: &[u8]) -> Result<(), Dis
     result
 }
 
+/// Writes the blocks from this number on again as they read, and syncs them.
+///
+/// After a sync that failed, an operating system shows what never reached the device and takes it for clean: to sync it once more would change nothing,
+/// and what an opening shows of it would be gone with the power.
+pub fn write_again(files: &dyn Files, folder: &str, from: u32) -> Result<(), DiskError> {
+    let path = messages(folder);
+    let number = |name: &str| name.strip_suffix(".blk")?.parse::<u32>().ok();
+    let mut bytes = Vec::new();
+    for entry in list(files, &path)?.unwrap_or_default() {
+        if number(&entry.name).is_none_or(|number| number < from) {
+            continue;
+        }
+        let file = files.open(&format!("{path}/{}", entry.name), Mode::Write)?;
+        let result = read_into(files, file, &mut bytes)
+            .and_then(|()| files.write_at(file, 0, &bytes))
+            .and_then(|()| files.sync(file));
+        files.close(file);
+        result?;
+    }
+    Ok(())
+}
+
 /// Removes a file that may be absent.
 pub(super) fn remove(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     match files.remove(path) {
