@@ -86,6 +86,11 @@ impl SimFiles {
         self.lock().dead
     }
 
+    /// Bytes that all files have together.
+    pub fn used(&self) -> u64 {
+        self.lock().used()
+    }
+
     /// Calls from now on are logged.
     pub fn trace(&self) {
         self.lock().log = Some(Vec::new());

@@ -18,6 +18,8 @@ use crate::draw::Draw;
 
 /// A checkpoint before a lane ends. No store uses such tickets.
 const LEAVING: Ticket = Ticket(u64::MAX - 1);
+/// With so many bytes free, there is space again.
+const SPACE_BACK: u64 = 64 << 20;
 /// A checkpoint for what was only cached.
 const INTERVAL: Ticket = Ticket(u64::MAX);
 
@@ -53,6 +55,8 @@ struct State {
     jobs: Vec<Job>,
     running: usize,
     leaving: BTreeSet<u32>,
+    /// Lanes that had no space.
+    short: BTreeSet<u32>,
     parting: Vec<Lane>,
     unreleased: BTreeMap<Arc<str>, Lane>,
     calls: u64,
@@ -79,6 +83,8 @@ pub(super) enum DiskStep {
     Deliver,
     /// What the disk does when it is idle.
     Tidy,
+    /// There is space again.
+    Space,
 }
 
 impl SimDisk {
@@ -97,6 +103,7 @@ impl SimDisk {
             jobs: Vec::new(),
             running: 0,
             leaving: BTreeSet::new(),
+            short: BTreeSet::new(),
             parting: Vec::new(),
             unreleased: BTreeMap::new(),
             calls: 0,
@@ -127,6 +134,9 @@ impl SimDisk {
         }
         if state.committer.is_idle_wanted() {
             into.push(DiskStep::Tidy);
+        }
+        if !state.short.is_empty() && self.files.free().is_ok_and(|free| free >= SPACE_BACK) {
+            into.push(DiskStep::Space);
         }
     }
 
@@ -176,6 +186,18 @@ impl SimDisk {
                 }
                 state.take_jobs();
             }
+            DiskStep::Space => {
+                for lane in std::mem::take(&mut state.short) {
+                    if let Some(entry) = state.lanes.get(&lane) {
+                        entry.sink.space();
+                    }
+                }
+            }
+        }
+        for lane in state.committer.take_behind() {
+            if let Some(entry) = state.lanes.get(&lane.0) {
+                entry.sink.behind();
+            }
         }
         let _ = state.committer.take_events();
     }
@@ -207,6 +229,14 @@ impl Entry {
 }
 
 impl State {
+    fn release_former(&mut self, folder: &str) -> Result<(), DiskError> {
+        if let Some(&former) = self.unreleased.get(folder) {
+            self.committer.release(former)?;
+            self.unreleased.remove(folder);
+        }
+        Ok(())
+    }
+
     fn take_jobs(&mut self) {
         let jobs = self.committer.take_jobs();
         self.running += jobs.len();
@@ -252,11 +282,19 @@ impl State {
 
     fn queue_done(&mut self, done: Vec<Completion>) {
         let mut left = Vec::new();
-        for completion in done {
+        for mut completion in done {
+            if self.broken == Some(Break::AcknowledgeFailed)
+                && matches!(completion.outcome, Outcome::Failed(_))
+            {
+                completion.outcome = Outcome::Done;
+            }
             match completion.ticket {
                 LEAVING => left.push(completion.lane),
                 INTERVAL => {}
                 _ => {
+                    if matches!(&completion.outcome, Outcome::Failed(error) if error.fault == Fault::Full) {
+                        self.short.insert(completion.lane.0);
+                    }
                     if let Some(entry) = self.lanes.get_mut(&completion.lane.0) {
                         entry.done.push_back(completion);
                     }
@@ -364,10 +402,7 @@ impl State {
 impl StoreDisk for SimDisk {
     fn register(&self, folder: &str, sink: Arc<dyn Completions>) -> Result<Lane, DiskError> {
         let mut state = self.lock();
-        if let Some(&former) = state.unreleased.get(folder) {
-            state.committer.release(former)?;
-            state.unreleased.remove(folder);
-        }
+        state.release_former(folder)?;
         let lane = state.committer.register(folder)?;
         let entry = Entry {
             folder: folder.into(),
@@ -412,7 +447,9 @@ impl StoreDisk for SimDisk {
     }
 
     fn deltas(&self, folder: &str) -> Result<Vec<Deltas>, DiskError> {
-        self.lock().committer.deltas(folder)
+        let mut state = self.lock();
+        state.release_former(folder)?;
+        state.committer.deltas(folder)
     }
 
     fn files(&self) -> Arc<dyn Files> {

@@ -46,7 +46,9 @@ impl World {
             | Ask::DropConsumer { .. }
             | Ask::ChangeConsumer { .. } => {
                 let error = failed.then(|| format!("{:?}", answer.get("error")));
-                self.life_answered(ask, error)?;
+                if !self.is_the_disks(&answer) {
+                    self.life_answered(ask, error)?;
+                }
             }
             Ask::Call => {
                 self.answers.insert(number, event.payload.clone());
@@ -56,6 +58,10 @@ impl World {
             Ask::Commit { stream, batch } => self.committed(stream, batch, &answer)?,
             Ask::Ack { consumer, life, .. } if self.consumers[consumer].life != life => {}
             Ask::Ack { consumer, seq, .. } => {
+                if self.is_the_disks(&answer) {
+                    self.saw("acknowledgements refused by the disk");
+                    return Ok(());
+                }
                 if !event.payload.is_empty() {
                     return Err(Trouble::Wrong(format!("an acknowledgement was answered {answer:?}")));
                 }
@@ -70,7 +76,7 @@ impl World {
             }
             Ask::Purge { stream, order, .. } if !self.streams[stream].has_purge(order) => {}
             Ask::Purge { stream, order, subject } => {
-                if failed && self.streams[stream].leaving {
+                if failed && (self.streams[stream].leaving || self.is_the_disks(&answer)) {
                     return Ok(());
                 }
                 if failed {
@@ -87,7 +93,7 @@ impl World {
             }
             Ask::Update { stream, life, .. } if self.streams[stream].life != life => {}
             Ask::Update { stream, limits, .. } => {
-                if failed && self.streams[stream].leaving {
+                if failed && (self.streams[stream].leaving || self.is_the_disks(&answer)) {
                     return Ok(());
                 }
                 if failed {
@@ -105,6 +111,10 @@ impl World {
 
     fn published(&mut self, stream: usize, id: usize, expected: Option<u64>, answer: &Json) -> Result {
         let now = self.now;
+        if self.is_the_disks(answer) {
+            self.saw("publishes refused by the disk");
+            return Ok(());
+        }
         let model = &mut self.streams[stream];
         if model.publishes[id].dead {
             return Ok(());
@@ -145,6 +155,9 @@ impl World {
 
     fn committed(&mut self, stream: usize, batch: usize, answer: &Json) -> Result {
         let now = self.now;
+        if self.is_the_disks(answer) {
+            return Ok(());
+        }
         let model = &mut self.streams[stream];
         let members = model.batches[batch].members.clone();
         if members.iter().any(|member| model.publishes[*member].dead) {
@@ -220,7 +233,7 @@ impl World {
             return wrong("was delivered after its acknowledgement was confirmed");
         }
         if count == 1 {
-            if seq <= consumer.last.0 {
+            if seq <= consumer.last.0 && !self.shaken {
                 return wrong(&format!("was delivered for the first time after {}", consumer.last.0));
             }
             consumer.last.0 = seq;
@@ -251,6 +264,18 @@ impl World {
         }
         self.saw(if count == 1 { "deliveries" } else { "redeliveries" });
         Ok(())
+    }
+
+    /// A disk that failed is well again, and nothing more is answered that was asked before. Says how much it was.
+    pub(super) fn give_up(&mut self) -> usize {
+        let unanswered = self.asks.values().filter(|ask| !matches!(ask, Ask::Nothing)).count();
+        self.asks.clear();
+        self.streams.iter_mut().for_each(StreamModel::close_purges);
+        for consumer in &mut self.consumers {
+            (consumer.exact, consumer.last.0) = (false, 0);
+            consumer.unsettled.clear();
+        }
+        unanswered
     }
 
     /// The node is gone. Unless its end was a quiet one, nobody knows what it still did.

@@ -156,7 +156,7 @@ impl World {
             Ask::MakeConsumer { consumer, .. } => {
                 let stream = &self.streams[self.consumers[consumer].stream];
                 let (order, undisturbed) = (stream.next_order, !stream.tightest.any());
-                self.consumers[consumer].made(order, undisturbed);
+                self.consumers[consumer].made(order, undisturbed && !self.shaken);
             }
             Ask::DropConsumer { consumer, .. } => {
                 let retention = self.streams[self.consumers[consumer].stream].retention;

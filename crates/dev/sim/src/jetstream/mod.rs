@@ -21,6 +21,7 @@ mod model;
 mod node;
 mod swarm;
 pub mod tamper;
+mod trouble;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -49,10 +49,14 @@ pub enum Break {
     LoseKey,
     /// A mirror, or a stream with sources, loses a message.
     LoseCopy,
+    /// What the disk failed to do is said to be done.
+    AcknowledgeFailed,
+    /// A disk has space again, and messages are still refused.
+    StayFull,
 }
 
 /// All of them.
-pub const ALL: [Break; 20] = [
+pub const ALL: [Break; 22] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -73,6 +77,8 @@ pub const ALL: [Break; 20] = [
     Break::KeepStream,
     Break::LoseKey,
     Break::LoseCopy,
+    Break::AcknowledgeFailed,
+    Break::StayFull,
 ];
 
 impl Break {
@@ -80,6 +86,10 @@ impl Break {
     pub(super) fn flaw(self) -> Option<Flaw> {
         (self == Break::AcknowledgeBeforeSync).then_some(Flaw::AcknowledgeBeforeSync)
     }
+}
+
+fn is_ack(event: &Event) -> bool {
+    event.to == 0 && event.payload.starts_with(b"{\"stream\":")
 }
 
 impl World {
@@ -115,9 +125,14 @@ impl World {
                     (events[*other].subject, events[*other].payload) = (a.subject, a.payload);
                 }
             }
+            Some(Break::StayFull) if !self.shaken => {
+                let was_full = self.verdict.seen.contains_key("times without space");
+                for event in events.iter_mut().filter(|e| was_full && is_ack(e)) {
+                    event.payload = br#"{"error":{"code":503,"err_code":10023}}"#.to_vec();
+                }
+            }
             Some(Break::WrongDuplicate | Break::AcknowledgeNothing) => {
-                for event in events.iter_mut().filter(|e| e.to == 0 && e.payload.starts_with(b"{\"stream\":"))
-                {
+                for event in events.iter_mut().filter(|e| is_ack(e)) {
                     let seq = Json::read(&event.payload).get("seq").number();
                     let text = match self.broken {
                         Some(Break::WrongDuplicate) if seq > 3 => {

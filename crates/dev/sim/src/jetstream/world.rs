@@ -16,6 +16,7 @@ use super::model::{ConsumerModel, Limits, Setting, StreamModel};
 use super::node::{Node, Step};
 use super::swarm;
 use super::tamper::Break;
+use super::trouble::Ailment;
 use crate::disk::{Odds, SimFiles, Verdict};
 use crate::draw::Draw;
 
@@ -81,7 +82,7 @@ pub(super) enum End {
 /// See the module.
 pub(super) struct World {
     pub(super) draw: Draw,
-    files: Arc<SimFiles>,
+    pub(super) files: Arc<SimFiles>,
     odds: Odds,
     /// Nanoseconds.
     pub(super) now: u64,
@@ -108,6 +109,12 @@ pub(super) struct World {
     pub(super) mortal_consumers: bool,
     /// Streams are deleted and made anew.
     pub(super) mortal_streams: bool,
+    /// What the disk does wrong at times.
+    pub(super) ailment: Option<Ailment>,
+    /// It does so now.
+    pub(super) ailing: bool,
+    /// It did so since the node was whole last.
+    pub(super) shaken: bool,
 }
 
 const START: u64 = 1_000_000_000_000;
@@ -123,6 +130,7 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
     let mut draw = Draw::new(seed).split("jetstream");
     let files = Arc::new(SimFiles::new(draw.split("files")));
     let odds = Odds { sectors: draw.below(101), lengths: draw.below(101), names: draw.below(101) };
+    let ailment = Ailment::draw(draw.split("ailment"));
     let (streams, consumers) = swarm::assets(&mut draw);
     let lane_ops = draw.pick(&[2, 8, 64, 65_536]);
     let first_segment_len = draw.pick(&[16 << 10, 64 << 10, 1 << 20]);
@@ -155,6 +163,9 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         perilous: false,
         mortal_consumers,
         mortal_streams,
+        ailment,
+        ailing: false,
+        shaken: false,
     };
     let origins = world.origins();
     world.copies = copies::copies(&mut world.draw, &origins);
@@ -211,6 +222,7 @@ impl World {
             self.verify_all()?;
         }
         for _ in 0..self.acts {
+            self.ail();
             self.act()?;
             let steps = self.draw.pick(&[0, 1, 2, 5, 20]);
             for _ in 0..steps {
@@ -220,6 +232,7 @@ impl World {
             }
         }
         if self.draw.percent(60) {
+            self.heal()?;
             self.settle()?;
             self.verify_all()?;
             if self.draw.percent(40) {
@@ -263,12 +276,13 @@ impl World {
         let mut stopped = end != End::Stop;
         if end == End::Stop {
             match self.stop() {
-                Ok(()) => stopped = true,
+                Ok(()) => stopped = !self.shaken,
                 Err(Trouble::Died) => {}
                 Err(Trouble::Wrong(text)) => return Err(text),
             }
         }
         self.node = None;
+        self.recover();
         if self.files.is_dead() || end == End::Power {
             self.saw("power cuts");
             self.files.power_cut(self.odds);
@@ -277,9 +291,10 @@ impl World {
             self.saw(if end == End::Stop { "clean stops" } else { "kills" });
             self.files.kill();
         }
-        let certain = stopped && (quiet || end == End::Stop);
-        // The start was over, so what is there is under this key by now, and another may take its place.
-        if let Some((number, _)) = &mut self.keys {
+        let shaken = std::mem::take(&mut self.shaken);
+        let certain = stopped && !shaken && (quiet || end == End::Stop);
+        // The start was over and the disk well, so what is there is under this key by now, and another may take its place.
+        if let Some((number, _)) = self.keys.as_mut().filter(|_| !shaken) {
             *number += u32::from(self.draw.percent(50));
         }
         self.forget(certain);
@@ -299,7 +314,8 @@ impl World {
         }
         if let Some(node) = self.node.take() {
             let closed = node.close(&mut self.draw);
-            if !self.files.is_dead() {
+            // What a failing disk does not take at the end stays in the journal.
+            if !self.files.is_dead() && !self.ailing {
                 closed?;
             }
         }

@@ -15,7 +15,7 @@ fn patience(broken: Break) -> u64 {
     match broken {
         Break::LoseDeltas | Break::ForgetLimit | Break::KeepWork | Break::AcknowledgeBeforeSync => 60,
         Break::KeepConsumer | Break::ForgetChange | Break::KeepStream => 60,
-        Break::LoseKey | Break::LoseCopy => 60,
+        Break::LoseKey | Break::LoseCopy | Break::AcknowledgeFailed | Break::StayFull => 60,
         _ => 20,
     }
 }
