@@ -25,7 +25,8 @@ impl Host {
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
         self.see_anew();
-        let mut heal = Heal::after(self.store.lost_at_the_end());
+        let lost = self.store.lost_at_the_end();
+        let mut heal = if self.config.mirror.is_some() { Heal::mirror(lost) } else { Heal::after(lost) };
         let mut consumers = Some(consumers);
         self.begin(
             batch,
@@ -35,7 +36,7 @@ impl Host {
                     Step::Wait => return Step::Wait,
                     Step::Ready(0) => {}
                     Step::Ready(removed) => tracing::info!(
-                        "Stream '{} > {}': {removed} messages of a batch that was not whole were removed",
+                        "Stream '{} > {}': {removed} messages of a batch that was not whole, or behind a gap in a mirror, were removed",
                         host.account.name(),
                         host.handle.name
                     ),

@@ -7,6 +7,9 @@
 //!
 //! A power cut may also keep the end of a write and lose its middle. The store tells which sequences it has lost; the rest of a batch that one of them belonged
 //! to is removed. None of it was acknowledged.
+//!
+//! A mirror has no publishers who would send again what was not acknowledged, and goes on behind its last message: what follows the first that is missing in
+//! its last writes is removed with it, and read from the origin once more.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -22,6 +25,7 @@ const MAX_MEMBERS: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Heal {
     lost: Vec<u64>,
+    mirror: bool,
     truncate: Option<Truncate>,
     /// Whether the end was looked at.
     cut: bool,
@@ -35,16 +39,28 @@ impl Heal {
         Heal { lost, ..Heal::default() }
     }
 
+    /// The same for a mirror.
+    pub fn mirror(lost: Vec<u64>) -> Heal {
+        Heal { lost, mirror: true, ..Heal::default() }
+    }
+
     /// Goes on; answers how many messages were removed.
     pub fn step(&mut self, store: &mut Store, now: Now) -> Step<u64> {
         if !self.cut {
-            if self.truncate.is_none() {
+            if self.truncate.is_none() && self.mirror {
+                let first = store.state().first_seq;
+                self.truncate =
+                    self.lost.first().filter(|gap| **gap > first).map(|gap| Truncate::new(gap - 1));
+            } else if self.truncate.is_none() {
                 self.truncate = ready!(torn(store)).map(Truncate::new);
             }
             if let Some(truncate) = &mut self.truncate {
                 self.removed += ready!(store.truncate(truncate, now));
             }
             self.cut = true;
+        }
+        if self.mirror {
+            return Step::Ready(self.removed);
         }
         if self.strays.is_none() {
             self.strays = Some(ready!(strays(store, &self.lost)));
