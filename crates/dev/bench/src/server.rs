@@ -38,7 +38,9 @@ pub(crate) struct Server {
 }
 
 /// How long a server may take to start.
-const START: Duration = Duration::from_secs(10);
+const START: Duration = Duration::from_secs(60);
+/// How long a server may take to stop.
+const STOP: Duration = Duration::from_secs(300);
 
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
@@ -70,6 +72,20 @@ impl Server {
             }
             std::thread::yield_now();
         }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> Result<(), String> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().map_err(|e| e.to_string())?;
+        let asked = Instant::now();
+        while self.child.try_wait().map_err(|e| e.to_string())?.is_none() {
+            if asked.elapsed() > STOP {
+                return Err("the server does not stop".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// Nanoseconds that its threads have run.

@@ -35,6 +35,10 @@ enum Work {
     Filled { fill: fn(&Server) -> Result<(), String>, run: fn(&Server) -> Result<Sample, String> },
     /// From the start after a kill until the information about the stream is right.
     Recovery { messages: usize },
+    /// From the start after a clean stop until a request is answered with these words; then the whole memory of the process for each of `count`.
+    Opened { fill: fn(&Server) -> Result<(), String>, request: &'static str, words: String, count: usize },
+    /// Bytes that a clean stop leaves in the store directory, for each of `count`.
+    Kept { fill: fn(&Server) -> Result<(), String>, count: usize },
 }
 
 struct Row {
@@ -132,16 +136,42 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+const INFO: &str = "$JS.API.STREAM.INFO.S0";
+
+fn opened(
+    name: &'static str,
+    floors: Vec<Floor>,
+    request: &'static str,
+    count: usize,
+    fill: fn(&Server) -> Result<(), String>,
+) -> Row {
+    let what = if request == INFO { "messages" } else { "streams" };
+    let words = format!("\"{what}\":{count},");
+    Row { name, relaxed: false, floors, work: Work::Opened { fill, request, words, count } }
+}
+
 /// Much of something. Too long for every run of the other rows.
 fn many() -> Vec<Row> {
-    use Floor::{Memory, Rate};
+    use Floor::{Memory, P50, Rate};
     vec![
         row("1 M subjects, one message each", vec![Memory(0.5)], |s| many::subjects(s, 1_000_000)),
         row("1 M ids of messages in the window", vec![Memory(0.5)], |s| many::ids(s, 1_000_000)),
-        row("10,000 streams", vec![Rate(2.0), Memory(0.5)], |s| many::streams(s, 10_000)),
-        row("100,000 consumers on 100 streams", vec![Rate(2.0), Memory(0.5)], |s| {
+        row("10,000 streams", vec![Rate(1.5), Memory(0.5)], |s| many::streams(s, 10_000)),
+        row("100,000 consumers on 100 streams", vec![Rate(1.5), Memory(0.5)], |s| {
             many::consumers(s, 100, 100_000)
         }),
+        opened("10,000 streams, opened", vec![P50(0.5), Memory(0.5)], "$JS.API.INFO", 10_000, |s| {
+            many::streams(s, 10_000).map(drop)
+        }),
+        opened("10 M messages over 1 M subjects, opened", vec![Memory(0.5)], INFO, 10_000_000, |s| {
+            consume::fill(s, 10_000_000, 1_000_000, "")
+        }),
+        Row {
+            name: "1 M messages of 128 B, bytes on disk after a clean stop",
+            relaxed: false,
+            floors: vec![Memory(1.02)],
+            work: Work::Kept { fill: |s| consume::fill(s, 1_000_000, 1, ""), count: 1_000_000 },
+        },
     ]
 }
 
@@ -160,6 +190,23 @@ impl Setting<'_> {
         let text = format!("jetstream {{ store_dir: \"{}\"{sync} }}\n", store.display());
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         Server::start(self.program, &["-c", &file.display().to_string()])
+    }
+
+    /// Starts it; answers when a request is answered with these words, and after how many microseconds that was.
+    fn start_until(&self, store: &Path, request: &str, words: &str) -> Result<(Server, f64), String> {
+        let started = Instant::now();
+        let server = self.start(store)?;
+        let mut wire = wire::Wire::connect(server.port)?;
+        loop {
+            let answer = wire.request(request, "").unwrap_or_default();
+            if answer.contains(words) {
+                return Ok((server, started.elapsed().as_nanos() as f64 / 1e3));
+            }
+            if started.elapsed() > Duration::from_secs(60) {
+                return Err(format!("after a minute: {answer}"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn run(&self, work: &Work) -> Result<Sample, String> {
@@ -182,21 +229,26 @@ impl Setting<'_> {
                 }
                 remove(&store)?;
                 copy(&kept, &store)?;
-                let started = Instant::now();
-                let server = self.start(&store)?;
-                let mut wire = wire::Wire::connect(server.port)?;
-                loop {
-                    let info = wire.request("$JS.API.STREAM.INFO.S0", "").unwrap_or_default();
-                    if info.contains(&format!("\"messages\":{messages},")) {
-                        break;
-                    }
-                    if started.elapsed() > Duration::from_secs(60) {
-                        return Err(format!("after a minute: {info}"));
-                    }
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                let p50_us = started.elapsed().as_nanos() as f64 / 1e3;
+                let (_, p50_us) = self.start_until(&store, INFO, &format!("\"messages\":{messages},"))?;
                 Ok(Sample { p50_us, ..Sample::default() })
+            }
+            Work::Opened { fill, request, words, count } => {
+                if !kept.exists() {
+                    let server = self.start(&kept)?;
+                    fill(&server)?;
+                    server.stop()?;
+                }
+                let (server, p50_us) = self.start_until(&kept, request, words)?;
+                let memory = many::settled_kb(&server) as f64 * 1024.0 / *count as f64;
+                server.stop()?;
+                Ok(Sample { p50_us, memory, ..Sample::default() })
+            }
+            Work::Kept { fill, count } => {
+                remove(&store)?;
+                let server = self.start(&store)?;
+                fill(&server)?;
+                server.stop()?;
+                Ok(Sample { memory: bytes_in(&store)? as f64 / *count as f64, ..Sample::default() })
             }
         }
     }
@@ -204,6 +256,18 @@ impl Setting<'_> {
 
 fn remove(dir: &Path) -> Result<(), String> {
     if dir.exists() { std::fs::remove_dir_all(dir).map_err(|e| e.to_string()) } else { Ok(()) }
+}
+
+/// Bytes of all files below a folder, as far as they have space on the device.
+fn bytes_in(dir: &Path) -> Result<u64, String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut sum = 0;
+    for entry in std::fs::read_dir(dir).map_err(|e| e.to_string())? {
+        let entry = entry.map_err(|e| e.to_string())?;
+        let meta = entry.metadata().map_err(|e| e.to_string())?;
+        sum += if meta.is_dir() { bytes_in(&entry.path())? } else { meta.blocks() * 512 };
+    }
+    Ok(sum)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
