@@ -80,7 +80,7 @@ impl Store {
             self.begin_empty()?;
             let keep = self.blocks.len() - 1;
             let dropped: Vec<Block> = self.blocks.drain(..keep).collect();
-            self.drop_blocks(dropped, self.promise());
+            self.drop_all(dropped, self.promise());
         }
         self.forget_all();
         self.state.first_seq = self.state.last_seq + 1;
@@ -212,7 +212,7 @@ impl Store {
                 }
                 let keep = self.blocks.len() - 1;
                 let dropped: Vec<Block> = self.blocks.drain(..keep).collect();
-                self.drop_blocks(dropped, self.promise());
+                self.drop_all(dropped, self.promise());
                 self.forget_all();
                 self.state.first_seq = query.seq;
                 self.tell(messages, bytes);
@@ -286,7 +286,7 @@ impl Store {
         let dropped: Vec<Block> = self.blocks.drain(..).collect();
         self.drop_index();
         self.history_changed();
-        self.drop_blocks(dropped, self.promise());
+        self.drop_all(dropped, self.promise());
         self.forget_all();
         self.state = State { last_ts_ns: now.wall.0, ..State::default() };
         let mut block = Block::new(self.next_index, 0, now.wall.0);

@@ -173,6 +173,17 @@ impl Store {
         self.submit(Op::Delete);
     }
 
+    /// Removes every block that was, those that only wait for an index included: what said that their messages are deleted goes along.
+    pub(super) fn drop_all(&mut self, dropped: Vec<super::Block>, promise: Promise) {
+        let Some(disk) = &mut self.disk else { return };
+        let waiting = std::mem::take(&mut disk.dead);
+        let mut files: Vec<Name> = waiting.into_iter().flat_map(|(_, files)| files).collect();
+        files.extend(dropped.iter().flat_map(|block| block_files(block.index, block.key.is_some())));
+        if !files.is_empty() {
+            self.submit(Op::Remove { files, promise });
+        }
+    }
+
     /// Removes a set of blocks at once.
     pub(super) fn drop_blocks(&mut self, dropped: Vec<super::Block>, promise: Promise) {
         if self.disk.is_none() || dropped.is_empty() {

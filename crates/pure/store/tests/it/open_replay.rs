@@ -8,7 +8,7 @@ use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::port::{Files, Promise};
 use midge_store::recover::History;
 use midge_store::stream::{
-    Config, Filter, How, Medium, NewMessage, Opened, Opening, State, Step, Store, StoreKeys,
+    Compact, Config, Filter, How, Medium, NewMessage, Opened, Opening, State, Step, Store, StoreKeys,
 };
 
 use crate::disk::{MemFiles, Rig};
@@ -328,4 +328,41 @@ fn a_stale_index_saves_reading_the_rest() {
     let How::Replayed { records } = opened.recovery.how else { panic!("{:?}", opened.recovery) };
     assert_eq!(records, 60);
     assert!(opened.recovery.blocks_read < 6, "{:?}", opened.recovery);
+}
+
+/// A block in the middle that emptied keeps its file until the next index, as deletions elsewhere speak of it. When everything goes, that goes as well.
+#[test]
+fn what_waited_for_an_index_goes_with_a_purge() {
+    let everything: [fn(&mut Rig); 2] = [
+        |rig| {
+            rig.store.purge().unwrap();
+        },
+        |rig| {
+            let mut query = Compact::new(100);
+            while rig.store.compact(&mut query) == Step::Wait {
+                rig.step(Mono(1));
+            }
+        },
+    ];
+    for remove in everything {
+        let mut rig = Rig::files(small(), 11);
+        for _ in 0..60 {
+            let message = NewMessage { subject: b"s", payload: &[7; 100], ..Default::default() };
+            rig.store.append(Now { mono: Mono(1), wall: Wall(1) }, &message).unwrap();
+        }
+        rig.settle(Mono(1));
+        rig.reopen(true, Now { mono: Mono(1), wall: Wall(1) });
+        for seq in 10..50 {
+            while rig.store.remove(seq, false) == Step::Wait {
+                rig.step(Mono(1));
+            }
+        }
+        remove(&mut rig);
+        rig.settle(Mono(1));
+        let files = copy(&rig.files);
+        let index = format!("{FOLDER}/msgs/index.db");
+        let _ = files.remove(&index);
+        let opened = opening(&small(), None).run(&files).unwrap();
+        assert_eq!(live(&opened), BTreeSet::new());
+    }
 }
