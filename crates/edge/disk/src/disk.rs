@@ -128,8 +128,9 @@ impl Disk {
         Disk::over(directory, real, foreign, settings, records)
     }
 
-    /// The same over other files. `foreign` is asked after each checkpoint for files that somebody else changed, in words.
-    pub(crate) fn over(
+    /// The same over other files, which nobody locks; `directory` is for texts. `foreign` is asked after each checkpoint for files that somebody else
+    /// changed, in words.
+    pub fn over(
         directory: &Path,
         files: Arc<dyn Files>,
         foreign: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
