@@ -38,6 +38,8 @@ pub(crate) struct OpenedStream {
     pub(crate) key: Option<Arc<AssetKey>>,
     pub(crate) schedules: Vec<Scheduled>,
     pub(crate) consumers: Vec<OpenedConsumer>,
+    /// Consumers that are there and cannot be read.
+    pub(crate) unread: Vec<Arc<str>>,
 }
 
 /// A consumer that was found.
@@ -359,10 +361,10 @@ fn open_stream(
     tell(&opened.recovery, account.name(), name);
     let key = opened.key().cloned().map(Arc::new);
     let schedules = std::mem::take(&mut opened.schedules);
-    let consumers = open_consumers(js, account, name, &folder, files, deltas);
+    let (consumers, unread) = open_consumers(js, account, name, &folder, files, deltas);
     let lane = disk.register(&folder, inbox.clone())?;
     let store = opened.into_store(lane, Box::new(js.draw_entropy()), now.mono);
-    Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, consumers })
+    Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, consumers, unread })
 }
 
 /// Whether a folder holds no file, nor a folder that holds anything.
@@ -409,7 +411,7 @@ fn open_consumers(
     folder: &str,
     files: &dyn Files,
     deltas: &mut TakeDeltas<'_>,
-) -> Vec<OpenedConsumer> {
+) -> (Vec<OpenedConsumer>, Vec<Arc<str>>) {
     let root = format!("{folder}/{}", names::CONSUMERS);
     let entries = match files.list(&root) {
         Ok(entries) => entries,
@@ -417,10 +419,10 @@ fn open_consumers(
             if error.fault != Fault::Absent {
                 tracing::error!(blame = "disk", "{error}");
             }
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
     };
-    let mut found = Vec::new();
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     for entry in entries.into_iter().filter(|entry| entry.folder && names::is_asset_name(&entry.name)) {
         let changes = deltas(folder, &entry.name);
         match open_consumer(
@@ -433,15 +435,18 @@ fn open_consumers(
             &changes,
         ) {
             Ok(consumer) => found.push(consumer),
-            Err(why) => tracing::warn!(
-                blame = "disk",
-                "    Error recovering consumer '{} > {stream} > {}': {why}",
-                account.name(),
-                entry.name
-            ),
+            Err(why) => {
+                tracing::warn!(
+                    blame = "disk",
+                    "    Error recovering consumer '{} > {stream} > {}': {why}",
+                    account.name(),
+                    entry.name
+                );
+                unread.push(entry.name.as_str().into());
+            }
         }
     }
-    found
+    (found, unread)
 }
 
 fn open_consumer(

@@ -276,3 +276,43 @@ async fn what_is_asked_after_a_publish_counts_it() {
     }
     server.shutdown().await;
 }
+
+/// A consumer whose metadata cannot be read may need any message of a stream that keeps what somebody needs.
+#[tokio::test]
+async fn nothing_goes_while_a_consumer_cannot_be_read() {
+    let folder = Folder::new();
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    user.api("STREAM.CREATE.I", r#"{"name":"I","subjects":["i.>"],"retention":"interest"}"#).await;
+    for name in ["C", "D"] {
+        let consumer =
+            format!(r#"{{"stream_name":"I","config":{{"durable_name":"{name}","ack_policy":"explicit"}}}}"#);
+        user.api(&format!("CONSUMER.CREATE.I.{name}"), &consumer).await;
+    }
+    user.ask("i.1", "x").await;
+    let message = user.ask("$JS.API.CONSUMER.MSG.NEXT.I.D", "1").await;
+    let ack = message.split(' ').nth(3).expect("an acknowledgement subject").to_owned();
+    user.ask(&ack, "+ACK").await;
+    server.shutdown().await;
+    let meta = folder.0.join("jetstream/$G/streams/I/obs/C/meta.inf");
+    std::fs::write(&meta, "no metadata").expect("the consumer has a file");
+
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let info = user.api("STREAM.INFO.I", "").await;
+    assert!(info.contains("\"messages\":1,") && info.contains("\"consumer_count\":1"), "{info}");
+    user.ask("i.2", "x").await;
+    let message = user.ask("$JS.API.CONSUMER.MSG.NEXT.I.D", "1").await;
+    let ack = message.split(' ').nth(3).expect("an acknowledgement subject").to_owned();
+    user.ask(&ack, "+ACK").await;
+    let info = user.api("STREAM.INFO.I", "").await;
+    assert!(info.contains("\"messages\":2,"), "{info}");
+    let deleted = user.api("CONSUMER.DELETE.I.C", "").await;
+    assert!(deleted.contains("\"success\":true"), "{deleted}");
+    let info = user.api("STREAM.INFO.I", "").await;
+    assert!(info.contains("\"messages\":0,"), "{info}");
+    let again = user.api("CONSUMER.DELETE.I.C", "").await;
+    assert!(again.contains("10014"), "{again}");
+    server.shutdown().await;
+    assert!(!meta.exists(), "its files go with it");
+}

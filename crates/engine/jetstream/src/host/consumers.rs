@@ -1,6 +1,6 @@
 //! The consumers of a stream: who they are, who has something to do, how messages reach them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use midge_assets::consumer::{AckOf, Consumer, Cx, StreamFacts};
@@ -62,6 +62,8 @@ pub(crate) struct Consumers {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     names: BTreeMap<Arc<str>, u32>,
+    /// Those whose files cannot be read. What they need is not known, so that nothing is taken for needless.
+    pub(super) unread: BTreeSet<Arc<str>>,
     /// How many of them serve mirrors and sources of other streams.
     direct: usize,
     ready: VecDeque<u32>,
@@ -180,6 +182,7 @@ impl Consumers {
     /// Takes a consumer in, without letting anything reach it yet.
     pub(crate) fn insert(&mut self, consumer: Consumer) -> u32 {
         let name = consumer.identity().name.clone();
+        self.unread.remove(&name);
         let id = match self.free.pop() {
             Some(id) => id,
             None => {
@@ -268,13 +271,13 @@ impl Slot {
 
 impl Interest for Consumers {
     fn wants(&self, subject: &[u8]) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.consumer.matches(subject))
+        !self.unread.is_empty() || self.slots.iter().flatten().any(|slot| slot.consumer.matches(subject))
     }
 }
 
 impl interest::Consumers for Consumers {
     fn need(&self, seq: u64, subject: &[u8]) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.consumer.needs(seq, subject))
+        !self.unread.is_empty() || self.slots.iter().flatten().any(|slot| slot.consumer.needs(seq, subject))
     }
 }
 

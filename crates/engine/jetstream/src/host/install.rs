@@ -18,12 +18,23 @@ use crate::recover::{OpenedConsumer, OpenedStream};
 impl Host {
     /// Takes over a store, heals what a crash has left in it, and lets messages in.
     pub(super) fn install(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
-        let OpenedStream { config, store, lane, key, schedules, consumers, .. } = opened;
+        let OpenedStream { config, store, lane, key, schedules, consumers, unread, .. } = opened;
         self.opening = true;
         self.config = config;
         (self.store, self.lane, self.key) = (store, Some(lane), key);
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
+        if self.config.retention == Retention::Interest {
+            for name in &unread {
+                tracing::warn!(
+                    blame = "disk",
+                    "  Stream '{} > {}' keeps every message until consumer '{name}' is created or deleted",
+                    self.account.name(),
+                    self.handle.name
+                );
+            }
+        }
+        self.consumers.unread.extend(unread);
         self.see_anew();
         let lost = self.store.lost_at_the_end();
         let mut heal = if self.config.mirror.is_some() { Heal::mirror(lost) } else { Heal::after(lost) };

@@ -500,10 +500,14 @@ impl Host {
         if !requests::is_empty(&request.body) {
             return request.refuse(batch, kind, &errors::NOT_EMPTY_REQUEST.into(), now);
         }
-        let Some(id) = self.consumers.find(name) else {
+        if let Some(id) = self.consumers.find(name) {
+            self.delete_consumer(batch, id, now);
+        } else if self.consumers.unread.remove(name) {
+            self.remove_consumer_files(name);
+            self.recheck_after_change(batch, now);
+        } else {
             return request.refuse(batch, kind, &errors::CONSUMER_NOT_FOUND.into(), now);
-        };
-        self.delete_consumer(batch, id, now);
+        }
         self.when_durable(
             batch,
             now,
@@ -517,14 +521,18 @@ impl Host {
         let Some(consumer) = self.consumers.remove(id, &self.account) else { return };
         let name = consumer.identity().name.clone();
         let hidden = consumer.config().direct;
-        if self.lane.is_some() {
-            let folder = Name::Path(format!("{}/{name}/", names::CONSUMERS).into());
-            self.store.remove_files(vec![folder], Promise::Durable);
-        }
+        self.remove_consumer_files(&name);
         if !hidden {
             self.advise_consumer(batch, &name, Deed::Delete, now);
         }
         self.recheck_after_change(batch, now);
+    }
+
+    fn remove_consumer_files(&mut self, name: &str) {
+        if self.lane.is_some() {
+            let folder = Name::Path(format!("{}/{name}/", names::CONSUMERS).into());
+            self.store.remove_files(vec![folder], Promise::Durable);
+        }
     }
 
     pub(in crate::host) fn advise_consumer(
