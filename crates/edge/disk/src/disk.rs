@@ -163,7 +163,7 @@ impl Disk {
             probe_short: settings.probe_short,
         };
         let (inbox, workers) = (Arc::new(Inbox::new(bounds)), Arc::new(Workers::default()));
-        let space = Arc::new(Space::new(settings.space_back));
+        let space = Arc::new(Space::new(settings.space_back, 2 * settings.journal.reserve_len));
         let driver =
             Driver::new(committer, inbox.clone(), workers.clone(), metrics.clone(), space.clone(), pace);
         let (seat, threads) = (Arc::new(Seat::new(driver)), Mutex::new(Vec::new()));

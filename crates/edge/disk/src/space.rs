@@ -1,6 +1,6 @@
 //! Whether there is space, and who waits for it.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use midge_stdx::hash::Set;
 use midge_store::port::{DiskError, Fault, Files, Lane};
@@ -12,19 +12,25 @@ use crate::metrics::Metrics;
 pub(crate) struct Space {
     /// With so many bytes free, there is space again.
     back: u64,
+    /// With fewer, while it is short, messages would take what was kept back for their removal.
+    kept: u64,
     free: AtomicU64,
+    short: AtomicBool,
     waiting: Mutex<Set<u32>>,
 }
 
 impl Space {
-    pub(crate) fn new(back: u64) -> Space {
-        Space { back, free: AtomicU64::new(u64::MAX), waiting: Mutex::new(Set::default()) }
+    pub(crate) fn new(back: u64, kept: u64) -> Space {
+        let (free, waiting) = (AtomicU64::new(u64::MAX), Mutex::new(Set::default()));
+        Space { back, kept, free, short: AtomicBool::new(false), waiting }
     }
 
     /// An operation of this lane failed.
     pub(crate) fn failed(&self, lane: Lane, error: &DiskError) {
         if error.fault == Fault::Full {
             self.waiting.lock().insert(lane.0);
+            self.free.store(0, SeqCst);
+            self.short.store(true, SeqCst);
         }
     }
 
@@ -48,13 +54,15 @@ impl Space {
         }
     }
 
-    /// Bytes that may still be written, at the last look.
+    /// Bytes that may still be written, at the last look; none while there is little more than what was kept back.
     pub(crate) fn free(&self) -> u64 {
-        self.free.load(SeqCst)
+        let free = self.free.load(SeqCst);
+        if free < self.kept && self.short.load(SeqCst) { 0 } else { free }
     }
 
     /// The lanes that wait, in order; from here on they do not.
     pub(crate) fn take_waiting(&self) -> Vec<u32> {
+        self.short.store(false, SeqCst);
         let mut waiting: Vec<u32> = std::mem::take(&mut *self.waiting.lock()).into_iter().collect();
         waiting.sort_unstable();
         waiting

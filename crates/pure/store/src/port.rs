@@ -291,7 +291,8 @@ pub trait StoreDisk: Send + Sync {
     /// The files themselves, in blocking calls, for opening stores.
     fn files(&self) -> Arc<dyn Files>;
 
-    /// Bytes that may still be written, as found at the last look.
+    /// Bytes that may still be written, as found at the last look; none from when the disk was found full until there is clearly more than what was kept back
+    /// for deletions and acknowledgements.
     fn space(&self) -> u64;
 }
 

@@ -113,6 +113,7 @@ impl World {
             segments: draw.between(2, 4),
             handles: draw.between(2, 40),
             replace_inline: draw.between(20, 2000),
+            reserve_len: first / 4,
             flaw,
         };
         let odds = Odds {

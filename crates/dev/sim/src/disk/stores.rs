@@ -118,6 +118,7 @@ impl World {
             segment_len: 64 << 10,
             first_segment_len: 16 << 10,
             replace_inline: 4 << 10,
+            reserve_len: 4 << 10,
             flaw: self.flaw,
             ..Settings::default()
         }

@@ -18,6 +18,8 @@ use crate::draw::Draw;
 
 /// A checkpoint before a lane ends. No store uses such tickets.
 const LEAVING: Ticket = Ticket(u64::MAX - 1);
+/// What may be kept back when space runs out.
+pub(super) const RESERVE: u64 = 64 << 10;
 /// With so many bytes free, there is space again.
 const SPACE_BACK: u64 = 64 << 20;
 /// A checkpoint for what was only cached.
@@ -187,6 +189,7 @@ impl SimDisk {
                 state.take_jobs();
             }
             DiskStep::Space => {
+                state.committer.space_returned();
                 for lane in std::mem::take(&mut state.short) {
                     if let Some(entry) = state.lanes.get(&lane) {
                         entry.sink.space();
@@ -457,6 +460,7 @@ impl StoreDisk for SimDisk {
     }
 
     fn space(&self) -> u64 {
-        1 << 40
+        let free = self.files.free().unwrap_or(0);
+        if free < 2 * RESERVE && !self.lock().short.is_empty() { 0 } else { free }
     }
 }

@@ -7,7 +7,7 @@ use midge_stdx::clock::Now;
 use midge_store::format::keys::Cipher;
 use midge_store::journal::{Committer, PlainRecords, Settings};
 
-use super::disk::SimDisk;
+use super::disk::{RESERVE, SimDisk};
 use super::node::{Node, Step};
 use crate::disk::{Faults, Odds, SimFiles};
 use crate::draw::Draw;
@@ -18,6 +18,7 @@ struct Stage {
     now: u64,
     draw: Draw,
     replies: Vec<(String, String)>,
+    acknowledgements: Vec<String>,
 }
 
 fn at_rest(key: &str, previous: Option<&str>) -> Option<AtRest> {
@@ -36,13 +37,19 @@ impl Stage {
 
     fn over(files: Arc<SimFiles>, now: u64, at_rest: Option<AtRest>) -> Stage {
         let mut draw = Draw::new(now);
-        let settings = Settings { segment_len: 2 << 20, first_segment_len: 1 << 20, ..Settings::default() };
+        let settings = Settings {
+            segment_len: 2 << 20,
+            first_segment_len: 1 << 20,
+            reserve_len: RESERVE,
+            ..Settings::default()
+        };
         let (committer, report) = Committer::open(files.clone(), settings, &PlainRecords).expect("opens");
         assert!(report.is_clean(), "{report:?}");
         let disk = SimDisk::new(files.clone(), committer, 64, None);
         let node = Node::start(disk, report.deltas, at_rest, &mut draw);
         node.subscribe("_R.>", 0);
-        Stage { files, node, now, draw, replies: Vec::new() }
+        node.subscribe("_D.c", 0);
+        Stage { files, node, now, draw, replies: Vec::new(), acknowledgements: Vec::new() }
     }
 
     fn time(&self) -> Now {
@@ -61,11 +68,14 @@ impl Stage {
             self.node.ready(self.time(), &mut ready);
             ready.retain(|step| wanted(*step));
             let Some(step) = ready.first() else {
-                let events = self.node.take_events().into_iter();
-                let told = |event: super::node::Event| {
-                    (event.subject, String::from_utf8_lossy(&event.payload).into_owned())
-                };
-                self.replies.extend(events.map(told));
+                for event in self.node.take_events() {
+                    if event.reply.starts_with("$JS.ACK.") {
+                        self.acknowledgements.push(event.reply);
+                    } else {
+                        let text = String::from_utf8_lossy(&event.payload).into_owned();
+                        self.replies.push((event.subject, text));
+                    }
+                }
                 return;
             };
             self.now += 1000;
@@ -85,6 +95,11 @@ impl Stage {
             self.now = self.node.deadline().0.clamp(self.now + 1, until);
             self.rest();
         }
+    }
+
+    /// Where the first message that was delivered is acknowledged.
+    fn acknowledgement(&self) -> &str {
+        self.acknowledgements.first().expect("something was delivered")
     }
 
     /// The one answer that a request got.
@@ -176,4 +191,57 @@ fn a_start_under_another_key_is_over_when_nothing_is_under_the_former_one() {
     stage.ask("$JS.API.CONSUMER.NAMES.A", "_R.names", "");
     stage.rest();
     assert!(stage.answer("_R.names").contains(r#""consumers":["c"]"#), "{}", stage.answer("_R.names"));
+}
+
+#[test]
+fn a_full_disk_takes_what_makes_room_and_no_messages() {
+    let mut stage = Stage::new(None);
+    for (name, subject) in [("A", "a"), ("B", "b")] {
+        let config = format!(r#"{{"name":"{name}","subjects":["{subject}"],"storage":"file"}}"#);
+        stage.ask(&format!("$JS.API.STREAM.CREATE.{name}"), "_R.create", &config);
+        stage.rest();
+    }
+    let consumer = r#"{"stream_name":"A","config":{"name":"c","durable_name":"c","ack_policy":"explicit","deliver_subject":"_D.c"}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.A.c", "_R.c", consumer);
+    stage.rest();
+    let message = "m".repeat(4000);
+    for at in 0..8 {
+        stage.ask("a", &format!("_R.early.{at}"), &message);
+        stage.rest();
+    }
+    stage.files.set_faults(Faults { capacity: Some(stage.files.used() + 10_000), ..Faults::default() });
+    for at in 0..20 {
+        stage.ask("a", &format!("_R.a.{at}"), &message);
+        stage.rest();
+        stage.pass(1);
+    }
+    // To the last byte, as far as messages go.
+    for at in 0..200 {
+        stage.ask("a", &format!("_R.small.{at}"), "m");
+        stage.rest();
+        stage.pass(1);
+    }
+    // That other streams are short of space as well, is known without trying.
+    stage.ask("b", "_R.b", &message);
+    stage.rest();
+    for reply in ["_R.a.19", "_R.b"] {
+        assert!(stage.answer(reply).contains("10023"), "{reply}: {}", stage.answer(reply));
+    }
+    let ack = stage.acknowledgement().to_owned();
+    stage.ask(&ack, "_R.acked", "+ACK");
+    stage.ask("$JS.API.STREAM.MSG.DELETE.A", "_R.delete", r#"{"seq":2}"#);
+    stage.rest();
+    assert_eq!(stage.answer("_R.acked"), "");
+    assert!(stage.answer("_R.delete").contains(r#""success":true"#), "{}", stage.answer("_R.delete"));
+    stage.ask("$JS.API.STREAM.PURGE.A", "_R.purge", "");
+    stage.rest();
+    assert!(stage.answer("_R.purge").contains(r#""success":true"#), "{}", stage.answer("_R.purge"));
+    // It passes by itself.
+    stage.files.set_faults(Faults::default());
+    stage.pass(10);
+    for (subject, reply) in [("a", "_R.again.a"), ("b", "_R.again.b")] {
+        stage.ask(subject, reply, &message);
+        stage.rest();
+        assert!(stage.answer(reply).contains(r#""seq":"#), "{reply}: {}", stage.answer(reply));
+    }
 }

@@ -351,6 +351,7 @@ impl World {
             segment_len: 2 << 20,
             first_segment_len: self.first_segment_len,
             replace_inline: 4 << 10,
+            reserve_len: 0,
             flaw: self.broken.and_then(Break::flaw),
             ..Settings::default()
         };

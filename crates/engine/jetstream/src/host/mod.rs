@@ -334,7 +334,8 @@ impl Host {
             self.expire_at,
             self.stream.deadline().unwrap_or(Mono::NEVER),
             self.consumers.deadline(),
-            self.life.deadline(),
+            // Before the lane has ended there is nothing to try, and the disk says when it has.
+            if self.lane_ended { self.life.deadline() } else { Mono::NEVER },
             self.follow.deadline(),
             self.snapshots.deadline(),
             self.restore_deadline(),

@@ -81,6 +81,7 @@ impl Committer {
         }
         self.touched = touched;
         batch.clear();
+        self.spend_reserve(done);
         self.write_if_much();
         self.rest();
         self.hasten_on();

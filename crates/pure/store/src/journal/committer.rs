@@ -27,6 +27,8 @@ pub struct Settings {
     pub handles: usize,
     /// Bytes of a replacement that goes into a frame.
     pub replace_inline: usize,
+    /// Bytes that are kept back for what makes room when the file system is full.
+    pub reserve_len: u64,
     /// Breaks a rule on purpose, so that tests can show that they notice.
     pub flaw: Option<Flaw>,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             segments: limits::SEGMENTS,
             handles: limits::HANDLES,
             replace_inline: limits::REPLACE_INLINE,
+            reserve_len: limits::RESERVE_LEN,
             flaw: None,
         }
     }
@@ -149,6 +152,9 @@ pub struct Committer {
     pub(super) removed: Vec<FileId>,
     /// Segments of the journal before this one. A job removes them; until that is on stable storage, only headers of this one say that they do not count.
     former: Vec<Arc<str>>,
+    /// How long the reserve is, and whether it is there.
+    pub(super) reserve_len: u64,
+    pub(super) reserved: bool,
     /// Folders whose own names are on stable storage.
     known: Set<Arc<str>>,
     /// Where the current segment was when erased bytes or deleted folders began to wait for its end.
@@ -202,6 +208,8 @@ impl Committer {
             behind: Set::default(),
             removed: Vec::new(),
             former: Vec::new(),
+            reserve_len: settings.reserve_len,
+            reserved: false,
             known: Set::default(),
             hasten: None,
         };
@@ -212,6 +220,7 @@ impl Committer {
         committer.remove_later(old.to_vec());
         committer.empty(STAGED)?;
         committer.empty(TRASH)?;
+        committer.take_reserve();
         Ok((committer, found.report))
     }
 
@@ -677,6 +686,7 @@ impl Committer {
     /// A clean stop: every file is synced and the journal removed, unless it still holds deltas that no store has taken over. Every [`Job`] that was
     /// taken has come back through [`Committer::finished`]: what only a job knows to have failed would be lost.
     pub fn close(mut self) -> Result<(), DiskError> {
+        self.drop_reserve();
         self.write_late();
         for lane in 0..self.lanes.len() {
             if self.lanes[lane].standing == Standing::Open {

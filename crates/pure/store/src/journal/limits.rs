@@ -22,6 +22,8 @@ pub const REPLACE_INLINE: usize = 256 << 10;
 pub const HANDLES: usize = 2048;
 /// Bytes of journal after which a segment that holds erased bytes is checkpointed even when the disk is never idle.
 pub const ERASED_LEN: u64 = 1 << 20;
+/// Bytes that are kept back for what makes room when the file system is full.
+pub const RESERVE_LEN: u64 = 4 << 20;
 /// Files of a folder of a consumer that are removed one by one; one with more goes into the trash.
 pub const SMALL_FOLDER: usize = 16;
 /// Files of consumers that may wait to be written.

@@ -33,6 +33,7 @@ pub mod record;
 mod redo;
 mod replay;
 mod report;
+mod reserve;
 mod scan;
 mod segments;
 

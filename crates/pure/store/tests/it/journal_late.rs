@@ -308,7 +308,7 @@ fn what_is_late_is_written_before_its_segment_is_free() {
 
 #[test]
 fn larger_segments_are_made_elsewhere() {
-    let mut bench = Bench::new(Settings::default());
+    let mut bench = Bench::new(Settings { reserve_len: 0, ..Settings::default() });
     let first = bench.files.longest.load(Relaxed);
     let mut offset = 0;
     while bench.files.longest.load(Relaxed) == first {

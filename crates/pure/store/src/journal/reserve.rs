@@ -1,0 +1,55 @@
+//! Space that is kept for the day on which there is none.
+//!
+//! What makes room has to be written itself: tombstones, indexes, states of consumers. So a file of a fixed length takes some space from the start. It goes with
+//! the first operation that finds the file system full, and comes back when there is space again; meanwhile whoever looks at [`StoreDisk::space`] finds none, and
+//! stores no messages.
+//!
+//! [`StoreDisk::space`]: crate::port::StoreDisk::space
+
+use super::{Committer, HOME};
+use crate::port::{Completion, DiskError, Fault, Files, Mode, Outcome};
+
+const NAME: &str = "reserve";
+
+fn path() -> String {
+    format!("{HOME}/{NAME}")
+}
+
+fn take(files: &dyn Files, len: u64) -> Result<(), DiskError> {
+    let file = files.open(&path(), Mode::Create)?;
+    let taken = files.len(file).and_then(|now| if now < len { files.allocate(file, len) } else { Ok(()) });
+    files.close(file);
+    taken
+}
+
+impl Committer {
+    /// Takes the reserve, if there is space for it.
+    pub(super) fn take_reserve(&mut self) {
+        if self.reserve_len == 0 || self.reserved {
+            return;
+        }
+        self.reserved = take(&*self.files, self.reserve_len).is_ok();
+        if !self.reserved {
+            let _ = self.files.remove(&path());
+        }
+    }
+
+    /// Gives the reserve up when one of these failed for the lack of space.
+    pub(super) fn spend_reserve(&mut self, done: &[Completion]) {
+        let full =
+            |one: &Completion| matches!(&one.outcome, Outcome::Failed(error) if error.fault == Fault::Full);
+        if self.reserved && done.iter().any(full) {
+            self.drop_reserve();
+        }
+    }
+
+    pub(super) fn drop_reserve(&mut self) {
+        self.reserved = false;
+        let _ = self.files.remove(&path());
+    }
+
+    /// There is space again, also for the reserve.
+    pub fn space_returned(&mut self) {
+        self.take_reserve();
+    }
+}
