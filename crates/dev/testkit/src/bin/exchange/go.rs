@@ -1,5 +1,6 @@
 //! The Go server on a store directory.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -55,13 +56,15 @@ impl Reference {
         Ok(())
     }
 
+    /// Publishes, deletes, purges; answers what was deleted by sequence.
     pub(crate) async fn work(
         &self,
         draw: &mut Seeded,
         count: u64,
         purges: bool,
         history: &mut History,
-    ) -> Result<()> {
+    ) -> Result<BTreeSet<u64>> {
+        let mut removed = BTreeSet::new();
         for _ in 0..count {
             let last =
                 self.ask(&format!("STREAM.INFO.{STREAM}"), json!({})).await?["state"]["last_seq"].as_u64();
@@ -71,6 +74,7 @@ impl Reference {
                     // It may be gone already.
                     let request = json!({"seq": seq, "no_erase": no_erase});
                     let _ = self.ask(&format!("STREAM.MSG.DELETE.{STREAM}"), request).await;
+                    removed.insert(seq);
                 }
                 3 if draw.below(3) == 0 && purges => {
                     let filter = ["a.>", "kv.one"][draw.below(2) as usize];
@@ -89,7 +93,7 @@ impl Reference {
                 }
             }
         }
-        Ok(())
+        Ok(removed)
     }
 
     pub(crate) async fn snapshot(&self) -> Result<Snapshot> {

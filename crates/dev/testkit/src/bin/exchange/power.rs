@@ -76,8 +76,8 @@ pub(crate) async fn cut(
     std::fs::remove_dir_all(&root)?;
     save(&files, "", &root)?;
     *before = acknowledged;
-    // The Go server removes an encrypted stream of which it cannot decipher a block, so whoever cares starts midge first.
-    if case.cipher.is_none() && draw.below(2) == 0 {
+    // The Go server removes a stream of which it cannot decipher or decompress a block, so whoever cares starts midge first.
+    if case.cipher.is_none() && !case.compression && draw.below(2) == 0 {
         let go = Reference::start(reference, dir, case).await?;
         let found = go.snapshot().await.with_context(|| go.server.stderr())?;
         for (seq, stored) in &found.stored {
