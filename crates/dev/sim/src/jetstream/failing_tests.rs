@@ -212,7 +212,12 @@ fn a_full_disk_takes_what_makes_room_and_no_messages() {
     stage.files.set_faults(Faults { capacity: Some(stage.files.used() + 10_000), ..Faults::default() });
     for at in 0..20 {
         stage.ask("a", &format!("_R.a.{at}"), &message);
+        stage.run(|step| !matches!(step, Step::Job(_)));
+        // While the files are being opened anew.
+        stage.ask("$JS.API.STREAM.MSG.GET.A", &format!("_R.get.{at}"), r#"{"seq":1}"#);
+        stage.run(|step| !matches!(step, Step::Job(_)));
         stage.rest();
+        assert!(!stage.answer(&format!("_R.get.{at}")).contains(r#""error""#));
         stage.pass(1);
     }
     // To the last byte, as far as messages go.
@@ -221,13 +226,13 @@ fn a_full_disk_takes_what_makes_room_and_no_messages() {
         stage.rest();
         stage.pass(1);
     }
+    let ack = stage.acknowledgement().to_owned();
     // That other streams are short of space as well, is known without trying.
     stage.ask("b", "_R.b", &message);
     stage.rest();
     for reply in ["_R.a.19", "_R.b"] {
         assert!(stage.answer(reply).contains("10023"), "{reply}: {}", stage.answer(reply));
     }
-    let ack = stage.acknowledgement().to_owned();
     stage.ask(&ack, "_R.acked", "+ACK");
     stage.ask("$JS.API.STREAM.MSG.DELETE.A", "_R.delete", r#"{"seq":2}"#);
     stage.rest();

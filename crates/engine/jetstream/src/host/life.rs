@@ -93,6 +93,11 @@ impl Life {
         matches!(self, Life::Failed { .. })
     }
 
+    /// The store has failed for the lack of space.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Life::Failed { full: true, .. })
+    }
+
     /// Why nothing can be stored, if so.
     pub(super) fn refusal(&self) -> Option<ApiError> {
         match self {
@@ -353,6 +358,9 @@ impl Host {
                     self.life = Life::Deleting { unregistered: true, rest: true };
                 } else if let Life::Failed { retry_at, .. } = &mut self.life {
                     *retry_at = now.mono + RETRY_EVERY;
+                }
+                for request in std::mem::take(&mut self.postponed) {
+                    self.api_refuse(batch, &request, now);
                 }
             }
         }

@@ -50,8 +50,9 @@ pub(crate) use inbox::{
 pub(crate) use life::{Life, Order};
 
 use crate::account::{JsAccount, StreamHandle};
+use crate::api::ApiRequest;
 use crate::keys::NewKey;
-use crate::limits::TURN_INPUTS;
+use crate::limits::{HOST_TASKS, TURN_INPUTS};
 use crate::system::JetStream;
 use follow::Follow;
 use held::Held;
@@ -103,6 +104,8 @@ pub(crate) struct Host {
     counted: bool,
     /// What is done when the store was opened anew.
     after_reopening: Option<After>,
+    /// Requests that came while the files were being opened anew.
+    postponed: Vec<ApiRequest>,
     /// Where the answer to the last chunk of a copy goes, while what came is not durable.
     last_chunk: Option<Arc<[u8]>>,
     doors: Vec<Arc<Subscription>>,
@@ -186,6 +189,7 @@ impl Host {
             opening: counted,
             counted,
             after_reopening: None,
+            postponed: Vec::new(),
             last_chunk: None,
             doors: Vec::new(),
             life,
@@ -298,6 +302,10 @@ impl Host {
                 if let Some(error) = self.life.refusal() {
                     self.refuse_now(batch, span.of(bytes).reply, &error);
                 }
+            }
+            // With a full disk the files are opened at once, and there is everything but space.
+            Item::Api(request) if self.life.is_full() && self.postponed.len() < HOST_TASKS => {
+                self.postponed.push(*request);
             }
             Item::Api(request) => self.api_refuse(batch, &request, now),
             Item::Order(order) => self.obey(batch, *order, now),

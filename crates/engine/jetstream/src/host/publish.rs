@@ -66,6 +66,11 @@ impl Host {
         origin: Origin,
         now: Now,
     ) -> Step<()> {
+        if self.lane.is_some() && self.disk.as_ref().is_some_and(|disk| disk.space() == 0) {
+            // The disk is full, whoever found out: what is left of it is for what makes room.
+            self.refuse(parts.reply, &errors::INSUFFICIENT_RESOURCES.into());
+            return Step::Ready(());
+        }
         if let Some(until) = self.full_until {
             if now.mono < until {
                 self.refuse(parts.reply, &errors::INSUFFICIENT_RESOURCES.into());
@@ -74,10 +79,6 @@ impl Host {
             self.full_until = None;
             self.handle.vitals.failed.store(false, Ordering::Release);
             self.handle.vitals.failure.lock().clear();
-        } else if self.lane.is_some() && self.disk.as_ref().is_some_and(|disk| disk.space() == 0) {
-            // Another stream found that the disk is full: what is left of it is for what makes room.
-            self.refuse(parts.reply, &errors::INSUFFICIENT_RESOURCES.into());
-            return Step::Ready(());
         }
         match self.stream.settle(&mut self.store) {
             Step::Wait => return Step::Wait,
