@@ -59,7 +59,7 @@ pub fn task(arguments: &[String]) -> Result<ExitCode> {
 
 /// Instructions of a run, as valgrind counts them.
 fn count(name: &str, iterations: u64) -> Result<u64> {
-    let program = repo::root().join("target/release/icount");
+    let program = repo::target().join("release/icount");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
