@@ -419,6 +419,8 @@ impl Committer {
     fn carry_deltas(&mut self) -> Result<(), DiskError> {
         let Some(segment) = self.segments.closed.front() else { return Ok(()) };
         let sequence = segment.header.sequence;
+        // What was refused stands behind, and does not count.
+        let counts = segment.synced.max(segment.completed);
         let held = |c: &super::lanes::ConsumerState| c.segment <= sequence;
         if !self.lanes.iter().any(|lane| lane.consumers.values().any(held)) {
             return Ok(());
@@ -427,7 +429,7 @@ impl Committer {
         // What is gathered for a round is not to be disturbed: this may happen in its middle, before its first record.
         let round = std::mem::take(&mut self.round);
         self.round.clear();
-        let carried = self.carry_from(&bytes, 0..u64::MAX);
+        let carried = self.carry_from(&bytes, 0..counts);
         self.round = round;
         carried?;
         let current = self.segments.sequence();
