@@ -459,6 +459,10 @@ impl Driver {
                     blame = "disk",
                     "{error} at a checkpoint; the file was written again from the journal"
                 ),
+                Event::Uncut(error) => tracing::error!(
+                    blame = "disk",
+                    "{error}; what was refused stays in the file until its store is opened anew"
+                ),
                 Event::Stuck(error) => tracing::error!(
                     blame = "disk",
                     "{error} at a checkpoint; the journal is kept until this succeeds"

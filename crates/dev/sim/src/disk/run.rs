@@ -260,6 +260,7 @@ impl World {
                 DiskEvent::NoSegment(error) => ("no segment", error),
                 DiskEvent::Repaired(error) => ("repairs", error),
                 DiskEvent::Stuck(error) => ("stuck files", error),
+                DiskEvent::Uncut(error) => ("uncut files", error),
             };
             self.saw(what);
             for store in &mut self.stores {

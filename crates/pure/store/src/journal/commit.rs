@@ -122,6 +122,7 @@ impl Committer {
             Ok(()) => self.supersede(batch),
             Err(error) => {
                 self.fail_frame(touched, &error);
+                self.cut_appended();
                 self.journal_failed(error);
             }
         }

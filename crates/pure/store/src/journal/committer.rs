@@ -79,6 +79,8 @@ pub enum Event {
     Repaired(DiskError),
     /// A file could not be synced at a checkpoint, nor written again: the segment that holds its writes is kept.
     Stuck(DiskError),
+    /// What was appended for a frame that was refused could not be cut off: it is read until the file is written again.
+    Uncut(DiskError),
 }
 
 /// What is gathered for one frame, and for what follows it.
@@ -90,6 +92,8 @@ pub(super) struct Round {
     /// Somebody waits for stable storage.
     pub(super) sync: bool,
     pub(super) posts: Vec<super::post::Post>,
+    /// Files with bytes of the frame, and where they ended before.
+    pub(super) appended: Vec<(FileId, u64)>,
     /// Folders to sync after the actions, and whose submission asks.
     pub(super) folders: Vec<(Arc<str>, usize)>,
     /// Submissions that are complete with this round, in order.
@@ -102,6 +106,7 @@ impl Round {
         self.frame.resize(layout::FRAME_HEAD, 0);
         (self.records, self.sync) = (0, false);
         self.posts.clear();
+        self.appended.clear();
         self.folders.clear();
         self.results.clear();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::apply::last_block;
 use super::clear::Small;
 use super::commit::{Flow, aside, put_file};
-use super::committer::{Committer, fingerprint};
+use super::committer::{Committer, Event, fingerprint};
 use super::lanes::{ConsumerState, FileId};
 use super::post::{Act, Post};
 use super::record::{Fingerprint, Ground};
@@ -144,6 +144,8 @@ impl Committer {
                 self.round.records -= 1;
                 self.forget_end(id);
                 return Err(error);
+            } else {
+                self.round.appended.push((id, end));
             }
             self.list_file(id);
         } else {
@@ -158,6 +160,18 @@ impl Committer {
             self.round.results.push((self.lanes[lane].queue[at], None));
         }
         Ok(Flow::Next)
+    }
+
+    /// The frame is refused: what was appended before it leaves the files again. Whoever reads them would take it for done, and a sync that fails next would
+    /// leave it to be read until the power goes.
+    pub(super) fn cut_appended(&mut self) {
+        for (id, end) in std::mem::take(&mut self.round.appended).into_iter().rev() {
+            let cut = self.handle(id).and_then(|handle| self.files.set_len(handle, end));
+            if let Err(error) = cut {
+                self.events.push(Event::Uncut(error));
+            }
+            self.forget_end(id);
+        }
     }
 
     /// A write failed, perhaps in its midst: the file is looked at again.

@@ -11,6 +11,7 @@ mod disk;
 mod fixtures;
 mod indexes;
 mod journal_late;
+mod journal_refused;
 mod open;
 mod open_cuts;
 mod open_faults;
