@@ -22,7 +22,6 @@ pub struct StartQuery {
     policy: DeliverPolicy,
     opt_seq: u64,
     opt_time_ns: i64,
-    direct: bool,
     filter: Filter,
     kind: Kind,
 }
@@ -54,7 +53,6 @@ impl StartQuery {
             policy: config.deliver_policy,
             opt_seq: config.opt_start_seq,
             opt_time_ns: config.opt_start_time.map_or(0, |time| time.0),
-            direct: config.direct,
             filter,
             kind,
         }
@@ -119,7 +117,7 @@ impl StartQuery {
             },
         }
         let state = store.state();
-        let keeps_future = self.opt_seq != 0 && !self.direct;
+        let keeps_future = self.opt_seq != 0;
         if state.first_seq == 0 && !keeps_future {
             start.seq = 1;
         } else if start.seq > state.last_seq && !keeps_future {
