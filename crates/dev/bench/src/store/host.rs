@@ -9,7 +9,8 @@ use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::Seeded;
 use midge_store::journal::PlainRecords;
 use midge_store::port::{Completion, Submission};
-use midge_store::stream::{Config, Medium, NewMessage, Step, Store, Sync};
+use midge_store::recover::History;
+use midge_store::stream::{Config, Medium, NewMessage, Opening, Step, Store, Sync};
 
 use crate::durability::Mailbox;
 
@@ -48,6 +49,33 @@ impl Host {
             let mut config = Config { sync, ..Config::new(&name, Medium::File) };
             change(&mut config);
             stores.push(Store::create(config, lane, None, None, Box::new(Seeded::new(n as u64))));
+        }
+        let (submissions, completions) = (Vec::new(), Vec::new());
+        Ok(Host { disk, mailbox, stores, first_lane, begin: Instant::now(), submissions, completions })
+    }
+
+    /// The stores that are there.
+    pub(super) fn open(folder: &Path, count: usize) -> Result<Host, String> {
+        let (disk, _) = Disk::open(folder, Settings::default(), &PlainRecords).map_err(|e| e.to_string())?;
+        let mailbox = Arc::new(Mailbox::default());
+        let (mut stores, mut first_lane) = (Vec::new(), 0);
+        for n in 0..count {
+            let name = format!("S{n}");
+            let opening = Opening {
+                config: Config { sync: Sync::Interval, ..Config::new(&name, Medium::File) },
+                folder: format!("$G/streams/{name}"),
+                history: History::Constant,
+                encryption: None,
+                now: Now::default(),
+                headers: None,
+            };
+            let opened = opening.run(&*disk.files()).map_err(|e| e.to_string())?;
+            let lane =
+                disk.register(&format!("$G/streams/{name}"), mailbox.clone()).map_err(|e| e.to_string())?;
+            if n == 0 {
+                first_lane = lane.0;
+            }
+            stores.push(opened.into_store(lane, Box::new(Seeded::new(n as u64)), Mono(0)));
         }
         let (submissions, completions) = (Vec::new(), Vec::new());
         Ok(Host { disk, mailbox, stores, first_lane, begin: Instant::now(), submissions, completions })

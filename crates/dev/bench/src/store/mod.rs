@@ -26,6 +26,8 @@ struct Arguments {
     /// Only open the store in this folder.
     probe: Option<PathBuf>,
     messages: u64,
+    /// Only make so many streams there, and leave them idle.
+    idle: usize,
 }
 
 fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, String> {
@@ -36,6 +38,7 @@ fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, Strin
         only: String::new(),
         probe: None,
         messages: 0,
+        idle: 0,
     };
     while let Some(argument) = given.next() {
         let mut value = || given.next().ok_or(format!("{argument} needs a value"));
@@ -48,6 +51,7 @@ fn arguments(given: &mut dyn Iterator<Item = String>) -> Result<Arguments, Strin
             "--rounds" => parsed.rounds = value()?.parse().map_err(|_| "--rounds takes a number")?,
             "--only" => parsed.only = value()?,
             "--probe" => parsed.probe = Some(PathBuf::from(value()?)),
+            "--idle" => parsed.idle = value()?.parse().map_err(|_| "--idle takes a number")?,
             "--messages" => parsed.messages = value()?.parse().map_err(|_| "--messages takes a number")?,
             other => {
                 return Err(format!(
@@ -87,6 +91,9 @@ struct Figure {
 /// Runs every figure in turns, and prints medians.
 pub(crate) fn run(given: &mut dyn Iterator<Item = String>) -> Result<bool, String> {
     let arguments = arguments(given)?;
+    if let Some(folder) = arguments.probe.as_ref().filter(|_| arguments.idle > 0) {
+        return probe_idle(folder, arguments.idle).map(|()| true);
+    }
     if let Some(folder) = &arguments.probe {
         return probe(folder, arguments.messages).map(|()| true);
     }
@@ -164,6 +171,7 @@ fn figures() -> Vec<Figure> {
             open_memory,
         ),
         figure("memory of a live subject beside its length", "bytes", false, 64.0, 40.0, subject_memory),
+        figure("memory of an open idle stream", "bytes", false, 8192.0, 4096.0, idle_memory),
     ]
 }
 
@@ -288,16 +296,57 @@ fn reopened(arguments: &Arguments, count: u64, subjects: u64) -> Result<(f64, f6
         let mut host = Host::create(folder, 1, Sync::Interval, |_| {})?;
         fill(&mut host, count, |n| format!("kv.bucket.{:06}", n.wrapping_mul(7_919) % subjects))?;
         drop(host);
-        let program = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut probe = std::process::Command::new(program);
-        probe.args(["store", "--probe"]).arg(folder).args(["--messages", &count.to_string()]);
-        let output = probe.output().map_err(|e| e.to_string())?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut figures = text.split_whitespace().map(str::parse::<f64>);
-        match (figures.next(), figures.next()) {
-            (Some(Ok(took)), Some(Ok(memory))) => Ok((took, memory)),
-            _ => Err(format!("the probe said {text:?} {}", String::from_utf8_lossy(&output.stderr))),
+        probed(folder, ["--messages", &count.to_string()])
+    })
+}
+
+/// What a process of its own finds out: two figures.
+fn probed(folder: &Path, what: [&str; 2]) -> Result<(f64, f64), String> {
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut probe = std::process::Command::new(program);
+    probe.args(["store", "--probe"]).arg(folder).args(what);
+    let output = probe.output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut figures = text.split_whitespace().map(str::parse::<f64>);
+    match (figures.next(), figures.next()) {
+        (Some(Ok(took)), Some(Ok(memory))) => Ok((took, memory)),
+        _ => Err(format!("the probe said {text:?} {}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+/// Makes streams with ten messages of ten subjects each; or opens those that are there, and prints what that took, and what memory one of them takes.
+fn probe_idle(folder: &Path, count: usize) -> Result<(), String> {
+    let (before, start) = (resident()?, Instant::now());
+    let is_there = folder.join("$G").exists();
+    let mut host = if is_there { Host::open(folder, count)? } else { fill_idle(folder, count)? };
+    host.settle()?;
+    println!("{} {}", start.elapsed().as_secs_f64(), (resident()? - before) / count as f64);
+    for at in 0..count {
+        host.ask(at, Store::stop)?;
+    }
+    host.close()
+}
+
+fn fill_idle(folder: &Path, count: usize) -> Result<Host, String> {
+    let mut host = Host::create(folder, count, Sync::Interval, |_| {})?;
+    for n in 0..10 {
+        let subject = format!("orders.{n}");
+        for at in 0..count {
+            let now = host.now();
+            let (subject, payload) = (subject.as_bytes(), &[0x5a; PAYLOAD]);
+            let message = NewMessage { subject, payload, ..NewMessage::default() };
+            host.stores[at].append(now, &message).map_err(|e| e.to_string())?;
         }
+        host.submit(0..count)?;
+        host.settle()?;
+    }
+    Ok(host)
+}
+
+fn idle_memory(arguments: &Arguments) -> Result<f64, String> {
+    in_folder(arguments, |folder| {
+        probed(folder, ["--idle", "5000"])?;
+        Ok(probed(folder, ["--idle", "5000"])?.1)
     })
 }
 
