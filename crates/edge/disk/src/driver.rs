@@ -323,7 +323,7 @@ impl Driver {
                 }
             }
             Request::Space => {
-                self.committer.space_returned();
+                self.committer.take_reserve();
                 for lane in self.space.take_waiting() {
                     if let Some(owner) = self.lanes.get(&lane) {
                         owner.call(|sink| sink.space());

@@ -36,7 +36,7 @@ impl Space {
 
     /// Whether operations failed for the lack of space, and nobody has been told since that it is back.
     pub(crate) fn is_short(&self) -> bool {
-        !self.waiting.lock().is_empty()
+        self.short.load(SeqCst)
     }
 
     /// Looks; answers whether those who wait are to be told.

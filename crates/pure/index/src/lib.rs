@@ -17,6 +17,7 @@
 //! What they do not do: permissions, delivery, caching of results, reading files.
 #![forbid(unsafe_code)]
 
+mod edge;
 pub mod limits;
 pub mod overlap;
 pub mod seqset;

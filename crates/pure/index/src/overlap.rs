@@ -8,6 +8,8 @@ use midge_stdx::hash::MapHasher;
 use midge_subject::tokens::{is_any, is_rest, tokens};
 use smallvec::SmallVec;
 
+use crate::edge::hash_edge;
+
 const ROOT: u32 = 0;
 /// No node: the root is nobody's child.
 const NONE: u32 = 0;
@@ -70,8 +72,13 @@ impl<O: PartialEq> Default for Overlaps<O> {
     }
 }
 
-fn hash_edge(hasher: MapHasher, parent: u32, token: &[u8]) -> u64 {
-    hasher.bytes(token) ^ u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The tokens before a `>`.
+fn before_rest(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
+    tokens(subject).take_while(|token| !is_rest(token))
+}
+
+fn has_rest(subject: &[u8]) -> bool {
+    tokens(subject).any(is_rest)
 }
 
 impl<O: PartialEq> Overlaps<O> {
@@ -93,38 +100,28 @@ impl<O: PartialEq> Overlaps<O> {
     /// Adds a subject. Cost: one hash per token.
     pub fn insert(&mut self, subject: &[u8], owner: O) {
         let mut id = ROOT;
-        let mut ends_in_rest = false;
-        for token in tokens(subject) {
-            if is_rest(token) {
-                ends_in_rest = true;
-                break;
-            }
+        for token in before_rest(subject) {
             id = match self.child(id, token) {
                 Some(child) => child,
                 None => self.add_child(id, token),
             };
         }
         if let Some(node) = self.nodes.get_mut(id as usize) {
-            if ends_in_rest { node.rest.push(owner) } else { node.here.push(owner) }
+            if has_rest(subject) { node.rest.push(owner) } else { node.here.push(owner) }
         }
     }
 
     /// Takes a subject of this owner away; whether it was there. Costs as [`Overlaps::insert`].
     pub fn remove(&mut self, subject: &[u8], owner: &O) -> bool {
         let mut id = ROOT;
-        let mut ends_in_rest = false;
-        for token in tokens(subject) {
-            if is_rest(token) {
-                ends_in_rest = true;
-                break;
-            }
+        for token in before_rest(subject) {
             match self.child(id, token) {
                 Some(child) => id = child,
                 None => return false,
             }
         }
         let Some(node) = self.nodes.get_mut(id as usize) else { return false };
-        let owners = if ends_in_rest { &mut node.rest } else { &mut node.here };
+        let owners = if has_rest(subject) { &mut node.rest } else { &mut node.here };
         let Some(at) = owners.iter().position(|other| other == owner) else { return false };
         owners.swap_remove(at);
         self.prune(id);

@@ -189,7 +189,7 @@ impl SimDisk {
                 state.take_jobs();
             }
             DiskStep::Space => {
-                state.committer.space_returned();
+                state.committer.take_reserve();
                 for lane in std::mem::take(&mut state.short) {
                     if let Some(entry) = state.lanes.get(&lane) {
                         entry.sink.space();

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::Entry;
 use super::group::Group;
+use crate::edge::hash_edge;
 use crate::limits::INLINE_WALK;
 
 const ROOT: u32 = 0;
@@ -46,10 +47,6 @@ pub(super) struct Trie<S> {
     free: Vec<u32>,
     edges: HashTable<u32>,
     hasher: MapHasher,
-}
-
-fn hash_edge(hasher: MapHasher, parent: u32, token: &[u8]) -> u64 {
-    hasher.bytes(token) ^ u64::from(parent).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl<S: Entry> Trie<S> {

@@ -23,8 +23,8 @@ fn take(files: &dyn Files, len: u64) -> Result<(), DiskError> {
 }
 
 impl Committer {
-    /// Takes the reserve, if there is space for it.
-    pub(super) fn take_reserve(&mut self) {
+    /// Takes the reserve, if there is space for it: at the start, and when space has returned.
+    pub fn take_reserve(&mut self) {
         if self.reserve_len == 0 || self.reserved {
             return;
         }
@@ -46,10 +46,5 @@ impl Committer {
     pub(super) fn drop_reserve(&mut self) {
         self.reserved = false;
         let _ = self.files.remove(&path());
-    }
-
-    /// There is space again, also for the reserve.
-    pub fn space_returned(&mut self) {
-        self.take_reserve();
     }
 }

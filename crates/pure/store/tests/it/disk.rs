@@ -19,6 +19,21 @@ struct Tree {
     folders: std::collections::BTreeSet<String>,
     handles: BTreeMap<u32, String>,
     next: u32,
+    counts: Counts,
+    sync_fails: bool,
+}
+
+/// What was done to files.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    pub syncs: u64,
+    pub folder_syncs: u64,
+    /// Files and folders that got another name, or none.
+    pub changes: u64,
+    /// Bytes.
+    pub written: u64,
+    /// The most that was allocated for a file.
+    pub longest: u64,
 }
 
 /// Files that forget nothing.
@@ -37,6 +52,20 @@ fn above(path: &str) -> &str {
 impl MemFiles {
     fn with<T>(&self, act: impl FnOnce(&mut Tree) -> T) -> T {
         act(&mut self.0.lock().unwrap())
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.with(|tree| tree.counts)
+    }
+
+    /// The next sync fails.
+    pub fn fail_sync(&self) {
+        self.with(|tree| tree.sync_fails = true);
+    }
+
+    /// Whether the sync that is to fail has yet to come.
+    pub fn is_failing(&self) -> bool {
+        self.with(|tree| tree.sync_fails)
     }
 }
 
@@ -71,6 +100,7 @@ impl Files for MemFiles {
 
     fn write_at(&self, file: Handle, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         self.with(|tree| {
+            tree.counts.written += bytes.len() as u64;
             let path = tree.handles[&file.0].clone();
             // A file that was replaced or removed is written to without effect on its name.
             let Some(content) = tree.files.get_mut(&path) else { return Ok(()) };
@@ -98,15 +128,23 @@ impl Files for MemFiles {
     }
 
     fn allocate(&self, file: Handle, len: u64) -> Result<(), DiskError> {
+        self.with(|tree| tree.counts.longest = tree.counts.longest.max(len));
         if self.len(file)? < len { self.set_len(file, len) } else { Ok(()) }
     }
 
-    fn sync(&self, _: Handle) -> Result<(), DiskError> {
-        Ok(())
+    fn sync(&self, file: Handle) -> Result<(), DiskError> {
+        self.with(|tree| {
+            tree.counts.syncs += 1;
+            let failed = std::mem::take(&mut tree.sync_fails);
+            if failed { Err(error(Fault::Device, "sync", &tree.handles[&file.0])) } else { Ok(()) }
+        })
     }
 
     fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
-        let there = path.is_empty() || self.with(|tree| tree.folders.contains(path));
+        let there = self.with(|tree| {
+            tree.counts.folder_syncs += 1;
+            path.is_empty() || tree.folders.contains(path)
+        });
         if there { Ok(()) } else { Err(error(Fault::Absent, "sync_folder", path)) }
     }
 
@@ -145,6 +183,7 @@ impl Files for MemFiles {
 
     fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         self.with(|tree| {
+            tree.counts.changes += 1;
             if let Some(bytes) = tree.files.remove(from) {
                 if !tree.folders.contains(above(to)) {
                     tree.files.insert(from.into(), bytes);
@@ -170,12 +209,16 @@ impl Files for MemFiles {
     }
 
     fn remove(&self, path: &str) -> Result<(), DiskError> {
-        let gone = self.with(|tree| tree.files.remove(path));
+        let gone = self.with(|tree| {
+            tree.counts.changes += 1;
+            tree.files.remove(path)
+        });
         gone.map(|_| ()).ok_or_else(|| error(Fault::Absent, "remove", path))
     }
 
     fn remove_folder(&self, path: &str) -> Result<(), DiskError> {
         self.with(|tree| {
+            tree.counts.changes += 1;
             let inside = |name: &String| name == path || name.starts_with(&format!("{path}/"));
             tree.files.retain(|name, _| !inside(name));
             tree.folders.retain(|name| !inside(name));

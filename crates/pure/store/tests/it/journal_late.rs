@@ -1,83 +1,14 @@
 //! Consumers that come and go: what they cost, what the file system shows, and what a crash leaves of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use midge_store::journal::{Committer, PlainRecords, Report, Settings};
-use midge_store::port::{
-    Completion, DiskError, Entry, Files, Handle, Lane, Mode, Name, Op, Outcome, Promise, Submission, Ticket,
-};
+use midge_store::port::{Completion, Files, Lane, Mode, Name, Op, Outcome, Promise, Submission, Ticket};
 
 use crate::disk::MemFiles;
 
-/// Files that count what is done to them.
-#[derive(Default)]
-struct Counted {
-    files: MemFiles,
-    syncs: AtomicU64,
-    folder_syncs: AtomicU64,
-    changes: AtomicU64,
-    written: AtomicU64,
-    longest: AtomicU64,
-}
-
-impl Files for Counted {
-    fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
-        self.files.open(path, mode)
-    }
-    fn close(&self, file: Handle) {
-        self.files.close(file);
-    }
-    fn read_at(&self, file: Handle, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        self.files.read_at(file, offset, into)
-    }
-    fn write_at(&self, file: Handle, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.written.fetch_add(bytes.len() as u64, Relaxed);
-        self.files.write_at(file, offset, bytes)
-    }
-    fn len(&self, file: Handle) -> Result<u64, DiskError> {
-        self.files.len(file)
-    }
-    fn set_len(&self, file: Handle, len: u64) -> Result<(), DiskError> {
-        self.files.set_len(file, len)
-    }
-    fn allocate(&self, file: Handle, len: u64) -> Result<(), DiskError> {
-        self.longest.fetch_max(len, Relaxed);
-        self.files.allocate(file, len)
-    }
-    fn sync(&self, file: Handle) -> Result<(), DiskError> {
-        self.syncs.fetch_add(1, Relaxed);
-        self.files.sync(file)
-    }
-    fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.folder_syncs.fetch_add(1, Relaxed);
-        self.files.sync_folder(path)
-    }
-    fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
-        self.files.list(path)
-    }
-    fn create_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.files.create_folder(path)
-    }
-    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
-        self.changes.fetch_add(1, Relaxed);
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &str) -> Result<(), DiskError> {
-        self.changes.fetch_add(1, Relaxed);
-        self.files.remove(path)
-    }
-    fn remove_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.changes.fetch_add(1, Relaxed);
-        self.files.remove_folder(path)
-    }
-    fn free(&self) -> Result<u64, DiskError> {
-        self.files.free()
-    }
-}
-
 struct Bench {
-    files: Arc<Counted>,
+    files: Arc<MemFiles>,
     committer: Committer,
     lane: Lane,
     batch: Vec<Submission>,
@@ -88,7 +19,7 @@ impl Bench {
         Bench::over(Arc::default(), settings).0
     }
 
-    fn over(files: Arc<Counted>, settings: Settings) -> (Bench, Report) {
+    fn over(files: Arc<MemFiles>, settings: Settings) -> (Bench, Report) {
         let (mut committer, report) = Committer::open(files.clone(), settings, &PlainRecords).unwrap();
         let lane = committer.register("A/streams/S").unwrap();
         (Bench { files, committer, lane, batch: Vec::new() }, report)
@@ -176,18 +107,18 @@ fn consumers_that_come_and_go_together_share_one_sync() {
     for n in 0..16 {
         bench.make(&format!("C{n}"), "one");
     }
-    let before = bench.files.syncs.load(Relaxed);
+    let before = bench.files.counts().syncs;
     bench.commit();
-    assert_eq!(bench.files.syncs.load(Relaxed), before + 1);
+    assert_eq!(bench.files.counts().syncs, before + 1);
     bench.committer.idle();
-    let (before, folders) = (bench.files.syncs.load(Relaxed), bench.files.folder_syncs.load(Relaxed));
+    let (before, folders) = (bench.files.counts().syncs, bench.files.counts().folder_syncs);
     for n in 0..16 {
         bench.delete(&format!("C{n}"));
         bench.make(&format!("D{n}"), "two");
     }
     bench.commit();
-    assert_eq!(bench.files.syncs.load(Relaxed), before + 1);
-    assert_eq!(bench.files.folder_syncs.load(Relaxed), folders);
+    assert_eq!(bench.files.counts().syncs, before + 1);
+    assert_eq!(bench.files.counts().folder_syncs, folders);
     bench.committer.idle();
     assert_eq!(bench.names("obs").len(), 16);
     assert_eq!(bench.names("obs/D7"), FILES);
@@ -196,7 +127,7 @@ fn consumers_that_come_and_go_together_share_one_sync() {
 #[test]
 fn a_consumer_that_lives_shortly_is_never_in_the_file_system() {
     let mut bench = Bench::new(Settings::default());
-    let before = bench.files.changes.load(Relaxed);
+    let before = bench.files.counts().changes;
     for _ in 0..10 {
         bench.make("C", "text");
         bench.commit();
@@ -204,7 +135,7 @@ fn a_consumer_that_lives_shortly_is_never_in_the_file_system() {
         bench.commit();
     }
     assert!(!bench.committer.is_late());
-    assert_eq!(bench.files.changes.load(Relaxed), before);
+    assert_eq!(bench.files.counts().changes, before);
 }
 
 #[test]
@@ -309,17 +240,17 @@ fn what_is_late_is_written_before_its_segment_is_free() {
 #[test]
 fn larger_segments_are_made_elsewhere() {
     let mut bench = Bench::new(Settings { reserve_len: 0, ..Settings::default() });
-    let first = bench.files.longest.load(Relaxed);
+    let first = bench.files.counts().longest;
     let mut offset = 0;
-    while bench.files.longest.load(Relaxed) == first {
+    while bench.files.counts().longest == first {
         let bytes: bytes::Bytes = vec![7; 60_000].into();
         bench.op(Op::Write { block: 1, offset, bytes, promise: Promise::Durable });
         offset += 60_000;
         bench.commit();
-        assert_eq!(bench.files.longest.load(Relaxed), first, "nobody waited for it");
+        assert_eq!(bench.files.counts().longest, first, "nobody waited for it");
         bench.run_jobs();
     }
-    assert_eq!(bench.files.longest.load(Relaxed), 2 * first);
+    assert_eq!(bench.files.counts().longest, 2 * first);
     assert!(offset < first, "before the first was full");
 }
 
@@ -346,11 +277,11 @@ fn busy(answers: bool) -> u64 {
         }
         bench.run_some_jobs();
     }
-    let before = bench.files.written.load(Relaxed);
+    let before = bench.files.counts().written;
     for _ in 0..20 {
         bench.run_some_jobs();
     }
-    bench.files.written.load(Relaxed) - before
+    bench.files.counts().written - before
 }
 
 #[test]
@@ -362,10 +293,10 @@ fn deltas_are_not_carried_round_and_round_once_their_states_are_written() {
 #[test]
 fn a_new_store_costs_one_sync_of_a_folder() {
     let mut bench = Bench::new(Settings::default());
-    let before = bench.files.folder_syncs.load(Relaxed);
+    let before = bench.files.counts().folder_syncs;
     for n in 0..10 {
         bench.committer.register(&format!("A/streams/T{n}")).unwrap();
     }
     // Beside those that found no such folder.
-    assert_eq!(bench.files.folder_syncs.load(Relaxed) - before, 20);
+    assert_eq!(bench.files.counts().folder_syncs - before, 20);
 }

@@ -1,85 +1,23 @@
 //! What is refused because the journal could not be synced: nothing of it is seen, now or later.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use midge_store::journal::{Committer, PlainRecords, Report, Settings};
-use midge_store::port::{
-    DiskError, Entry, Fault, Files, Handle, Lane, Mode, Op, Outcome, Promise, Submission, Ticket,
-};
+use midge_store::port::{Files, Lane, Mode, Op, Outcome, Promise, Submission, Ticket};
 
 use crate::disk::MemFiles;
-
-/// Files of which one sync fails on demand.
-#[derive(Default)]
-struct Sick {
-    files: MemFiles,
-    fails: AtomicBool,
-}
-
-impl Files for Sick {
-    fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
-        self.files.open(path, mode)
-    }
-    fn close(&self, file: Handle) {
-        self.files.close(file);
-    }
-    fn read_at(&self, file: Handle, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        self.files.read_at(file, offset, into)
-    }
-    fn write_at(&self, file: Handle, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.files.write_at(file, offset, bytes)
-    }
-    fn len(&self, file: Handle) -> Result<u64, DiskError> {
-        self.files.len(file)
-    }
-    fn set_len(&self, file: Handle, len: u64) -> Result<(), DiskError> {
-        self.files.set_len(file, len)
-    }
-    fn allocate(&self, file: Handle, len: u64) -> Result<(), DiskError> {
-        self.files.allocate(file, len)
-    }
-    fn sync(&self, file: Handle) -> Result<(), DiskError> {
-        if self.fails.swap(false, Relaxed) {
-            let (path, text) = (String::new(), "input/output error".to_owned());
-            return Err(DiskError { fault: Fault::Device, call: "sync", path, text });
-        }
-        self.files.sync(file)
-    }
-    fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.files.sync_folder(path)
-    }
-    fn list(&self, path: &str) -> Result<Vec<Entry>, DiskError> {
-        self.files.list(path)
-    }
-    fn create_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.files.create_folder(path)
-    }
-    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &str) -> Result<(), DiskError> {
-        self.files.remove(path)
-    }
-    fn remove_folder(&self, path: &str) -> Result<(), DiskError> {
-        self.files.remove_folder(path)
-    }
-    fn free(&self) -> Result<u64, DiskError> {
-        self.files.free()
-    }
-}
 
 const FOLDER: &str = "A/streams/S";
 
 struct Bench {
-    files: Arc<Sick>,
+    files: Arc<MemFiles>,
     committer: Committer,
     lane: Lane,
 }
 
 impl Bench {
-    fn over(files: Arc<Sick>) -> (Bench, Report) {
+    fn over(files: Arc<MemFiles>) -> (Bench, Report) {
         let (mut committer, report) =
             Committer::open(files.clone(), Settings::default(), &PlainRecords).unwrap();
         let lane = committer.register(FOLDER).unwrap();
@@ -101,9 +39,9 @@ impl Bench {
     }
 
     fn refuse(&mut self, ops: Vec<Op>) {
-        self.files.fails.store(true, Relaxed);
+        self.files.fail_sync();
         assert!(!self.commit(ops));
-        assert!(!self.files.fails.load(Relaxed));
+        assert!(!self.files.is_failing());
     }
 
     fn run_jobs(&mut self) {
