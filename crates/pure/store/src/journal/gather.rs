@@ -142,7 +142,7 @@ impl Committer {
             } else if let Err(error) = self.files.write_at(handle, *offset, &self.round.frame[range]) {
                 self.round.frame.truncate(start);
                 self.round.records -= 1;
-                self.forget_end(id);
+                self.cut(id, end);
                 return Err(error);
             } else {
                 self.round.appended.push((id, end));
@@ -151,7 +151,7 @@ impl Committer {
         } else {
             state.cached = true;
             if let Err(error) = self.files.write_at(handle, *offset, &self.scratch) {
-                self.forget_end(id);
+                self.cut(id, end);
                 return Err(error);
             }
         }
@@ -166,16 +166,16 @@ impl Committer {
     /// leave it to be read until the power goes.
     pub(super) fn cut_appended(&mut self) {
         for (id, end) in std::mem::take(&mut self.round.appended).into_iter().rev() {
-            let cut = self.handle(id).and_then(|handle| self.files.set_len(handle, end));
-            if let Err(error) = cut {
-                self.events.push(Event::Uncut(error));
-            }
-            self.forget_end(id);
+            self.cut(id, end);
         }
     }
 
-    /// A write failed, perhaps in its midst: the file is looked at again.
-    fn forget_end(&mut self, id: FileId) {
+    /// What was written behind this end is refused, perhaps in its midst: it leaves the file, which is looked at again.
+    fn cut(&mut self, id: FileId, end: u64) {
+        let cut = self.handle(id).and_then(|handle| self.files.set_len(handle, end));
+        if let Err(error) = cut {
+            self.events.push(Event::Uncut(error));
+        }
         self.close_file(id);
         self.table.get_mut(id).end = 0;
     }

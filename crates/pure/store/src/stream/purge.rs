@@ -294,6 +294,10 @@ impl Store {
         block.cache = Some(Box::default());
         block.key = self.new_key(block.index);
         self.blocks.push_back(block);
+        self.last_recorded = 0;
+        if let Some(disk) = &mut self.disk {
+            disk.flight.truncated(0);
+        }
         self.tell(messages, bytes);
         messages
     }

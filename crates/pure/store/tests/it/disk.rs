@@ -21,6 +21,7 @@ struct Tree {
     next: u32,
     counts: Counts,
     sync_fails: bool,
+    write_fails: bool,
 }
 
 /// What was done to files.
@@ -61,6 +62,11 @@ impl MemFiles {
     /// The next sync fails.
     pub fn fail_sync(&self) {
         self.with(|tree| tree.sync_fails = true);
+    }
+
+    /// The next write finds the disk full, in its midst.
+    pub fn fail_write(&self) {
+        self.with(|tree| tree.write_fails = true);
     }
 
     /// Whether the sync that is to fail has yet to come.
@@ -104,12 +110,14 @@ impl Files for MemFiles {
             let path = tree.handles[&file.0].clone();
             // A file that was replaced or removed is written to without effect on its name.
             let Some(content) = tree.files.get_mut(&path) else { return Ok(()) };
+            let failed = std::mem::take(&mut tree.write_fails);
+            let bytes = if failed { &bytes[..bytes.len() / 2] } else { bytes };
             let end = offset as usize + bytes.len();
             if content.len() < end {
                 content.resize(end, 0);
             }
             content[offset as usize..end].copy_from_slice(bytes);
-            Ok(())
+            if failed { Err(error(Fault::Full, "write", &path)) } else { Ok(()) }
         })
     }
 

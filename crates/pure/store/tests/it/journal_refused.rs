@@ -1,4 +1,4 @@
-//! What is refused because the journal could not be synced: nothing of it is seen, now or later.
+//! What is refused, because the journal could not be synced or a file not be written: nothing of it is seen, now or later.
 
 use std::sync::Arc;
 
@@ -89,6 +89,20 @@ fn what_was_appended_for_a_refused_frame_leaves_the_files() {
     let (bench, report) = Bench::over(files);
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(bench.block(1), b"firstagain");
+}
+
+#[test]
+fn what_a_failing_write_has_written_leaves_the_file() {
+    for promise in [Promise::Durable, Promise::Cached] {
+        let write = |offset, bytes| Op::Write { block: 1, offset, bytes: Bytes::from_static(bytes), promise };
+        let (mut bench, _) = Bench::over(Arc::default());
+        assert!(bench.commit(vec![write(0, b"first")]));
+        bench.files.fail_write();
+        assert!(!bench.commit(vec![write(5, b"second"), write(11, b"third")]));
+        assert_eq!(bench.block(1), b"first", "{promise:?}");
+        assert!(bench.commit(vec![Op::Resume, write(5, b"again")]));
+        assert_eq!(bench.block(1), b"firstagain", "{promise:?}");
+    }
 }
 
 #[test]

@@ -491,6 +491,27 @@ fn an_encrypted_store_stays_encrypted_when_it_is_as_new() {
 }
 
 #[test]
+fn what_is_given_anew_is_durable_only_when_it_is_written() {
+    let now = Now { mono: Mono(1), wall: Wall(1_000_000) };
+    let message = NewMessage { subject: b"a", payload: b"words", ..NewMessage::default() };
+    for keep in [0, 1] {
+        let mut rig = Rig::files(Config::new("S", Medium::File), 1);
+        for _ in 0..3 {
+            rig.store.append(now, &message).unwrap();
+        }
+        rig.settle(now.mono);
+        assert_eq!(rig.store.durable(), 3);
+        let mut cut = Truncate::new(keep);
+        assert!(matches!(rig.store.truncate(&mut cut, now), Step::Ready(removed) if removed == 3 - keep));
+        assert_eq!(rig.store.durable(), keep);
+        assert_eq!(rig.store.append(now, &message), Ok(keep + 1));
+        assert_eq!(rig.store.durable(), keep, "nothing of it is written");
+        rig.settle(now.mono);
+        assert_eq!(rig.store.durable(), keep + 1);
+    }
+}
+
+#[test]
 fn a_long_message_is_durable_when_its_own_write_is_complete() {
     let mut rig = Rig::files(Config::new("S", Medium::File), 1);
     let now = |ms: u64| Now { mono: Mono(ms), wall: Wall(ms as i64) };
