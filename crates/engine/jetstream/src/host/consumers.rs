@@ -67,6 +67,8 @@ pub(crate) struct Consumers {
     /// How many of them serve mirrors and sources of other streams.
     direct: usize,
     ready: VecDeque<u32>,
+    /// Those that wait for removals to become durable.
+    for_removals: Vec<u32>,
     /// By the time at which they are due; entries that do not agree with their slot are old.
     due: BTreeMap<(Mono, u32), ()>,
     pub(super) said: Said,
@@ -152,6 +154,13 @@ impl Consumers {
                 let id = slot.id;
                 self.make_ready(id);
             }
+        }
+    }
+
+    /// Those that waited for something to become durable look again.
+    pub(super) fn more_is_done(&mut self) {
+        for id in std::mem::take(&mut self.for_removals) {
+            self.make_ready(id);
         }
     }
 
@@ -417,6 +426,8 @@ impl Host {
                 Some(Step::Wait) => {
                     if let Some(slot) = self.consumers.slot(id) {
                         slot.waits = true;
+                        let for_removals = slot.consumer.waits_for_removals();
+                        self.consumers.for_removals.extend(for_removals.then_some(id));
                     }
                 }
                 Some(Step::Failed(error)) => {

@@ -247,8 +247,9 @@ impl Host {
         if full {
             self.tell_full(batch, now);
         }
-        // What can be read is served again at once; what was full is tried again later.
-        let retry_at = if full { now.mono } else { now.mono + RETRY_EVERY };
+        // What can be read is served again at once, unless that has just failed: an opening may have something to write itself.
+        let fails_again = self.full_until.is_some_and(|until| now.mono < until);
+        let retry_at = if full && !fails_again { now.mono } else { now.mono + RETRY_EVERY };
         self.life = Life::Failed { error: told.clone(), retry_at, full };
         self.fail_beginning(batch, &told, now);
     }
@@ -539,6 +540,9 @@ impl Host {
             let config = self.consumers.get(id).map(|consumer| consumer.config());
             if config.is_some_and(|config| !config.mem_storage && !config.direct) {
                 self.consumers.remove(id, &self.account);
+            } else if let Some(consumer) = self.consumers.get_mut(id) {
+                consumer.store_changed();
+                self.consumers.make_ready(id);
             }
         }
         // What was taken from other streams and not stored is taken again.

@@ -219,6 +219,9 @@ impl Host {
         }
         self.behind |= said.behind;
         let mut came = false;
+        if !completions.is_empty() {
+            self.consumers.more_is_done();
+        }
         for completion in completions.drain(..) {
             came |= self.store.complete(completion, now.mono);
         }

@@ -10,7 +10,7 @@ use midge_store::port::Promise;
 use midge_store::stream::{Step, TimeQuery};
 
 use super::config;
-use super::machine::{Consumer, drop_below};
+use super::machine::{Consumer, Passed, drop_below};
 use super::outlet::{Cx, Event};
 use super::pending::is_live;
 use super::push::Push;
@@ -131,6 +131,7 @@ impl Consumer {
         }
         self.keep_now(Delta::Reset { stream_seq: position - 1 }, Promise::Durable, cx.store);
         self.next_delivery = 1;
+        self.passed = Passed { through: position - 1, gap: None };
         (self.last_delivered, self.last_acked) = (None, None);
         self.redelivery.clear();
         self.waiting.forget();

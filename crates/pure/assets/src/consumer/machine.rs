@@ -10,7 +10,7 @@ use midge_stdx::entropy::Entropy;
 use midge_store::consumer::delta::Delta;
 use midge_store::consumer::{AckPolicy as KeptPolicy, ConsumerStore};
 use midge_store::format::consumer_state::{ConsumerState, SequencePair};
-use midge_store::port::Promise;
+use midge_store::port::{Promise, Ticket};
 use midge_store::stream::{NextQuery, Store};
 
 use super::outlet::Cx;
@@ -40,6 +40,15 @@ pub struct Progress {
     pub delivered: usize,
     /// The budget ended it: there may be more to do.
     pub more: bool,
+}
+
+/// How far a copy may count on what it was not sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Nothing up to here comes back.
+    pub(super) through: u64,
+    /// Below the first of these nothing is there; that is durable with the second.
+    pub(super) gap: Option<(u64, Ticket)>,
 }
 
 /// Rules that follow from a configuration.
@@ -95,6 +104,8 @@ pub struct Consumer {
     pub(super) unkept: Vec<Delta>,
     /// What is delivered, and the sequence to look at next.
     pub(super) next: NextQuery,
+    /// For copies: what was delivered, or passed over because it is gone for good.
+    pub(super) passed: Passed,
     /// Sequences that are delivered before, ascending.
     pub(super) skip: VecDeque<u64>,
     /// The number of the next delivery.
@@ -137,6 +148,7 @@ impl Consumer {
     ) -> Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
         let before = start.seq.saturating_sub(1);
+        consumer.passed.through = before;
         // Cannot be refused: nothing is compared.
         let _ = consumer.kept.apply(&[Delta::Starting { stream_seq: before }], Promise::Durable, cx.store);
         consumer.next.from = if start.skip.is_empty() { start.seq } else { start.resume + 1 };
@@ -158,6 +170,7 @@ impl Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
         consumer.reconcile(cx.store);
         let state = consumer.kept.state();
+        consumer.passed.through = state.delivered.stream_seq;
         consumer.next.from = (state.delivered.stream_seq + 1).max(cx.store.state().first_seq).max(1);
         consumer.next_delivery = state.delivered.consumer_seq + 1;
         consumer.begin(cx);
@@ -176,6 +189,7 @@ impl Consumer {
             identity,
             kept,
             unkept: Vec::new(),
+            passed: Passed::default(),
             skip: VecDeque::new(),
             next_delivery: 1,
             waiting: Waiting::unknown(),

@@ -5,9 +5,9 @@ use midge_jsapi::headers;
 use midge_store::consumer::delta::Delta;
 use midge_store::format::consumer_state::SequencePair;
 use midge_store::port::Promise;
-use midge_store::stream::{Message, Step};
+use midge_store::stream::{Message, Step, Store};
 
-use super::machine::{Consumer, Progress};
+use super::machine::{Consumer, Passed, Progress};
 use super::outlet::{Cx, Delivery};
 use super::pending;
 use super::pins::{PINNED, Pin};
@@ -117,6 +117,9 @@ impl Consumer {
         }
         match cx.store.next(&mut self.next) {
             Step::Ready(Some(message)) if message.seq <= visible => {
+                if !self.may_pass_over(cx.store, message.seq) {
+                    return Step::Wait;
+                }
                 self.next.from = message.seq;
                 Step::Ready(Chosen::Message(message, 1))
             }
@@ -129,6 +132,35 @@ impl Consumer {
             Step::Wait => Step::Wait,
             Step::Failed(error) => Step::Failed(error),
         }
+    }
+
+    /// Whether everything before this sequence was delivered or is gone for good. A copy takes what it is not sent for gone, and would never have what is there
+    /// again after a power cut.
+    fn may_pass_over(&mut self, store: &mut Store, seq: u64) -> bool {
+        if !(self.config.direct || self.config.sourcing) {
+            return true;
+        }
+        let Passed { through, gap } = &mut self.passed;
+        if let Some((end, mark)) = *gap {
+            if store.done() < mark {
+                return false;
+            }
+            (*through, *gap) = ((*through).max(end - 1), None);
+        }
+        if seq > *through + 1 {
+            *gap = store.removals_after(*through).map(|mark| (seq, mark));
+        }
+        gap.is_none()
+    }
+
+    /// Whether it waits for removals to become durable. [`Consumer::turn`] is worth a call when [`Store::done`] has moved.
+    pub fn waits_for_removals(&self) -> bool {
+        self.passed.gap.is_some()
+    }
+
+    /// The store is another one: nothing is known of what was under way.
+    pub fn store_changed(&mut self) {
+        self.passed.gap = None;
     }
 
     /// How many wait behind a message that is about to be delivered.
@@ -154,6 +186,7 @@ impl Consumer {
         } else {
             self.unkept.push(change);
             if self.skip.pop_front().is_none() {
+                self.passed.through = seq;
                 self.next.from = seq + 1;
                 self.waiting.delivered(seq);
             }

@@ -33,6 +33,18 @@ pub(super) struct Flight {
     done: Ticket0,
     durable: u64,
     failure: Option<DiskError>,
+    removals: Removals,
+}
+
+/// Removals that may not be durable.
+#[derive(Default)]
+struct Removals {
+    /// The highest sequence that was removed.
+    highest: u64,
+    /// Some came since `last` was taken.
+    more: bool,
+    /// With this operation, those before are durable.
+    last: Ticket0,
 }
 
 /// A ticket that may be none yet.
@@ -73,6 +85,23 @@ impl Flight {
     pub(super) fn truncated(&mut self, seq: u64) {
         self.durable = self.durable.min(seq);
         self.ops.iter_mut().for_each(|op| op.seq = op.seq.min(seq));
+    }
+
+    /// This sequence, and perhaps some below it, were removed, by what is or will be submitted.
+    pub(super) fn removed(&mut self, seq: u64) {
+        self.removals.highest = self.removals.highest.max(seq);
+        self.removals.more = true;
+    }
+
+    fn removals_after(&mut self, seq: u64) -> Option<Ticket> {
+        let removals = &mut self.removals;
+        if std::mem::take(&mut removals.more) {
+            removals.last = self.last;
+        }
+        if removals.last <= self.done {
+            removals.highest = 0;
+        }
+        (removals.highest > seq).then_some(Ticket(removals.last))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -130,6 +159,12 @@ impl Store {
             _ => {}
         }
         false
+    }
+
+    /// If messages behind `seq` were removed by what is not durable: when [`Store::done`] reaches this, it is. A power cut before has them there again.
+    pub fn removals_after(&mut self, seq: u64) -> Option<Ticket> {
+        self.seal();
+        self.disk.as_mut()?.flight.removals_after(seq)
     }
 
     fn wrote(&mut self, written: Written) {

@@ -187,6 +187,9 @@ impl Store {
         }
         self.state.messages -= 1;
         self.state.bytes = self.state.bytes.saturating_sub(u64::from(counted));
+        if let Some(disk) = &mut self.disk {
+            disk.flight.removed(seq);
+        }
         if !subject.is_empty() {
             self.forget_subject(subject, seq);
         }

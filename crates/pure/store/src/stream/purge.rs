@@ -93,6 +93,9 @@ impl Store {
         self.wheel.clear();
         self.debts = super::limits::Debts::default();
         self.subjects_uncertain = false;
+        if let Some(disk) = &mut self.disk {
+            disk.flight.removed(self.state.last_seq);
+        }
         (self.state.messages, self.state.bytes) = (0, 0);
     }
 

@@ -288,3 +288,42 @@ fn what_is_acknowledged_with_a_reply_is_durable_and_the_rest_follows() {
     with!(&mut rig, |consumer, cx| consumer.ack(cx, &of(3), b"-NAK", b"r"));
     assert_eq!(promises(&mut rig), [], "a refusal is forgotten by a restart");
 }
+
+#[test]
+fn copies_are_sent_nothing_behind_a_removal_that_is_not_durable() {
+    for (direct, limit) in [(false, false), (true, false), (true, true)] {
+        let mut disk = Disk::default();
+        let mut rig = rig(4, &mut disk);
+        let config = ConsumerConfig { direct, ack_policy: AckPolicy::None, ..pull_config() };
+        let kept = ConsumerStore::new("C".into(), Keeping::File, None, KeptPolicy::None, 0);
+        rig.visible = Some(rig.store.durable());
+        rig.begin(config, kept, Start { seq: 1, ..Start::default() });
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"1", b"", b"a"));
+        turn(&mut rig, &mut disk);
+        assert_eq!(rig.messages(), ["a: 1"]);
+        if limit {
+            // The two that displace messages 2 and 3 are appended, and not durable.
+            let config = rig.store.config().clone();
+            rig.store.configure(Config { max_msgs: 3, ..config });
+            disk.run(&mut rig.store, rig.now.mono);
+            rig.publish("s.a", "x");
+            rig.publish("s.a", "x");
+        } else {
+            assert!(matches!(rig.store.remove(2, false), Step::Ready(true)));
+            assert!(matches!(rig.store.remove(3, false), Step::Ready(true)));
+        }
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"1", b"", b"a"));
+        let step = with!(&mut rig, |consumer, cx| consumer.turn(cx, 7));
+        assert_eq!(matches!(step, Step::Wait), direct);
+        assert_eq!(rig.consumer.as_ref().unwrap().waits_for_removals(), direct);
+        assert_eq!(
+            rig.messages().len(),
+            usize::from(!direct),
+            "2 and 3 may be there again after a power cut"
+        );
+        disk.run(&mut rig.store, rig.now.mono);
+        let step = with!(&mut rig, |consumer, cx| consumer.turn(cx, 7));
+        assert!(matches!(step, Step::Ready(_)));
+        assert_eq!(rig.messages(), if direct { vec!["a: 4"] } else { vec![] });
+    }
+}
