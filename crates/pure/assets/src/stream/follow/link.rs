@@ -1,7 +1,7 @@
 //! One stream that feeds another: the consumer that is asked for, what it delivers, and what to do when it falls silent.
 //!
 //! ```text
-//!   Idle ──(time)──▶ asked ──reply──▶ following ──gap, silence, trouble──▶ Idle, later each time
+//!   New ──(a moment)──▶ asked ──reply──▶ following ──gap, silence, trouble──▶ Idle ──(later each time)──▶ asked
 //! ```
 //!
 //! The owner subscribes, publishes and sets timers as [`Action`]s say, and hands in what comes.
@@ -87,8 +87,14 @@ enum Dialect {
 
 #[derive(Debug)]
 enum State {
-    Idle { retry: Mono },
-    Asked { until: Mono },
+    /// Nothing was asked for yet: the stream that is followed may be about to be made.
+    New,
+    Idle {
+        retry: Mono,
+    },
+    Asked {
+        until: Mono,
+    },
     Following,
 }
 
@@ -115,7 +121,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that asks at once. `index` is given for a source when others of the same stream read the same one; `taken` and `identity` say how far it was read.
+    /// A link that asks in a moment. `index` is given for a source when others of the same stream read the same one; `taken` and `identity` say how far it was read.
     pub fn new(
         role: Role,
         source: StreamSource,
@@ -129,7 +135,7 @@ impl Link {
             role,
             source,
             owner,
-            state: State::Idle { retry: Mono(0) },
+            state: State::New,
             dialect: if role == Role::Mirror { Dialect::Sourcing } else { Dialect::Identity },
             identity,
             delivered: 0,
@@ -171,6 +177,7 @@ impl Link {
     /// When [`Link::tick`] has something to do.
     pub fn deadline(&self) -> Mono {
         match self.state {
+            State::New => Mono(0),
             State::Idle { retry } => retry,
             State::Asked { until } => until,
             State::Following => self.heard.unwrap_or(Mono(0)) + STALLED,
@@ -183,6 +190,7 @@ impl Link {
             return;
         }
         match self.state {
+            State::New => self.rest(now, jitter(entropy), out),
             State::Idle { .. } => self.ask(now, start, entropy, out),
             State::Asked { .. } | State::Following => self.fail(now, entropy, out),
         }
@@ -241,16 +249,14 @@ impl Link {
     /// Gives up what there is, to ask again later: the longer, the more often it failed.
     fn fail(&mut self, now: Now, entropy: &mut dyn Entropy, out: &mut Vec<Action>) {
         self.fails = self.fails.saturating_add(1);
-        let jitter = Duration::from_millis(100 + entropy.below(101));
-        let wait = BACKOFF.saturating_mul(self.fails).min(MAX_RETRY) + jitter;
+        let wait = BACKOFF.saturating_mul(self.fails).min(MAX_RETRY) + jitter(entropy);
         self.rest(now, wait, out);
     }
 
     /// Asks again as soon as that is permitted.
     fn again(&mut self, now: Now, entropy: &mut dyn Entropy, out: &mut Vec<Action>) {
-        let jitter = Duration::from_millis(100 + entropy.below(101));
         let since = self.asked.map_or(MIN_RETRY, |asked| now.mono.since(asked));
-        self.rest(now, MIN_RETRY.saturating_sub(since) + jitter, out);
+        self.rest(now, MIN_RETRY.saturating_sub(since) + jitter(entropy), out);
     }
 
     fn rest(&mut self, now: Now, wait: Duration, out: &mut Vec<Action>) {
@@ -337,7 +343,7 @@ impl Link {
         out: &mut Vec<Action>,
     ) -> Taken {
         match self.state {
-            State::Idle { .. } => return Taken::Nothing,
+            State::New | State::Idle { .. } => return Taken::Nothing,
             // Whether a consumer made beforehand fits is not known yet; what it delivered before its reset comes again.
             State::Asked { .. } if self.source.consumer.is_some() => return Taken::Nothing,
             State::Asked { .. } | State::Following => {}
@@ -411,6 +417,11 @@ impl Link {
             when_durable: true,
         }
     }
+}
+
+/// What keeps many links from asking in the same moment.
+fn jitter(entropy: &mut dyn Entropy) -> Duration {
+    Duration::from_millis(100 + entropy.below(101))
 }
 
 /// Where a link begins that has taken nothing: as configured, but a source never before the last message of its own stream.

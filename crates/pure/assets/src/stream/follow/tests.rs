@@ -29,10 +29,18 @@ struct Wire {
 }
 
 impl Wire {
-    fn new(role: Role, source: StreamSource, taken: u64) -> Wire {
+    fn fresh(role: Role, source: StreamSource, taken: u64) -> Wire {
         let link = Link::new(role, source, owner(), None, taken, String::new());
         let now = Now { mono: Mono(1 << 40), wall: Wall(1_800_000_000 * SECOND) };
         Wire { link, now, entropy: Seeded::new(4), out: Vec::new() }
+    }
+
+    /// One whose first request is due.
+    fn new(role: Role, source: StreamSource, taken: u64) -> Wire {
+        let mut wire = Wire::fresh(role, source, taken);
+        wire.tick(Start::All);
+        wire.pass(1);
+        wire
     }
 
     fn tick(&mut self, start: Start) {
@@ -100,6 +108,21 @@ fn a_consumer_is_asked_for_where_reading_goes_on() {
     assert_eq!(headers, "NATS/1.0\r\nNats-Required-Api-Level: 5\r\nNats-Stream-Identity: \r\n\r\n");
     assert!(body.config.deliver_subject.starts_with("to.me.S."));
     assert_eq!((body.config.deliver_policy, body.config.opt_start_seq), (DeliverPolicy::ByStartSequence, 42));
+}
+
+#[test]
+fn the_first_request_leaves_time_for_the_other_stream_to_be_made() {
+    let mut wire = Wire::fresh(Role::Mirror, origin(), 0);
+    assert!(wire.link.deadline() <= wire.now.mono);
+    wire.tick(Start::All);
+    let wait = wire.link.deadline().since(wire.now.mono);
+    assert!((Duration::from_millis(100)..=Duration::from_millis(200)).contains(&wait), "{wait:?}");
+    wire.now.mono = wire.now.mono + Duration::from_millis(99);
+    wire.tick(Start::All);
+    assert_eq!(wire.out, []);
+    wire.now.mono = wire.link.deadline();
+    wire.tick(Start::All);
+    assert_eq!(wire.request().0, "$JS.API.CONSUMER.CREATE.O");
 }
 
 #[test]
