@@ -1,5 +1,6 @@
 //! The part of an account that JetStream knows: its streams, its limits, what it uses.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use midge_broker::account::Account;
@@ -80,11 +81,22 @@ pub enum Phase {
     Deleting,
 }
 
+/// Why a stream cannot be served.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Offline {
+    /// What is told.
+    pub(crate) why: String,
+    /// Its configuration is lost: it can be made again.
+    pub(crate) unconfigured: bool,
+    /// Consumers that cannot be served, and why.
+    pub(crate) consumers: BTreeMap<String, String>,
+}
+
 #[derive(Debug)]
 struct Facts {
     config: Arc<StreamConfig>,
     phase: Phase,
-    offline: String,
+    offline: Offline,
 }
 
 /// A stream, as everybody but its host sees it.
@@ -108,7 +120,7 @@ impl StreamHandle {
         inbox: Arc<Inbox>,
         phase: Phase,
     ) -> StreamHandle {
-        let facts = Mutex::new(Facts { config, phase, offline: String::new() });
+        let facts = Mutex::new(Facts { config, phase, offline: Offline::default() });
         StreamHandle { name, created, inbox, vitals: Vitals::default(), facts }
     }
 
@@ -133,12 +145,23 @@ impl StreamHandle {
     /// Why it cannot be served, if so.
     pub fn offline(&self) -> Option<String> {
         let facts = self.facts.lock();
-        (facts.phase == Phase::Offline).then(|| facts.offline.clone())
+        (facts.phase == Phase::Offline).then(|| facts.offline.why.clone())
     }
 
-    pub(crate) fn set_offline(&self, why: String) {
+    /// Its consumers that cannot be served, and why.
+    pub(crate) fn offline_consumers(&self) -> BTreeMap<String, String> {
+        self.facts.lock().offline.consumers.clone()
+    }
+
+    /// Nothing says what it was: it may be made again over what there is.
+    pub(crate) fn is_unconfigured(&self) -> bool {
+        let facts = self.facts.lock();
+        facts.phase == Phase::Offline && facts.offline.unconfigured
+    }
+
+    pub(crate) fn set_offline(&self, offline: Offline) {
         let mut facts = self.facts.lock();
-        (facts.phase, facts.offline) = (Phase::Offline, why);
+        (facts.phase, facts.offline) = (Phase::Offline, offline);
     }
 }
 
@@ -213,6 +236,11 @@ impl JsAccount {
     /// The configuration of a stream that is not being deleted.
     pub(crate) fn config(&self, name: &str) -> Option<Arc<StreamConfig>> {
         self.streams.read().counted(name).cloned()
+    }
+
+    /// Whether there is a stream of this name of which nothing says what it was.
+    pub(crate) fn is_unconfigured(&self, name: &str) -> bool {
+        self.stream(name).is_some_and(|stream| stream.is_unconfigured())
     }
 
     /// Whether a stream but the one of this name has a subject that overlaps.

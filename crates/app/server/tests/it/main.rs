@@ -1,5 +1,6 @@
 //! The server as a library, over loopback sockets and pipes.
 
+mod damage;
 mod delivery;
 mod embedding;
 mod hostile;

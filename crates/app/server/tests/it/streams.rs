@@ -8,17 +8,17 @@ use midge_server::Server;
 use crate::support::{Client, server};
 
 /// A store directory that is removed when the test ends.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("midge-streams-{}-{number}", std::process::id()));
         Folder(path)
     }
 
-    async fn server(&self, more: &str) -> Server {
+    pub(crate) async fn server(&self, more: &str) -> Server {
         let path = self.0.display();
         server(&format!("jetstream {{store_dir: \"{path}\", {more}}}")).await
     }
@@ -32,13 +32,13 @@ impl Drop for Folder {
 }
 
 /// A client with an inbox.
-struct User {
+pub(crate) struct User {
     client: Client,
     next: u32,
 }
 
 impl User {
-    async fn new(server: &Server) -> User {
+    pub(crate) async fn new(server: &Server) -> User {
         let mut client = Client::open(server).await;
         client.login(r#"{"verbose":false,"headers":true,"no_responders":true}"#).await;
         client.subscribe("in.>", "in").await;
@@ -46,7 +46,7 @@ impl User {
     }
 
     /// Publishes with a reply subject and answers what comes there: the header block and the payload.
-    async fn ask(&mut self, subject: &str, payload: &str) -> String {
+    pub(crate) async fn ask(&mut self, subject: &str, payload: &str) -> String {
         self.ask_with(subject, "", payload).await
     }
 
@@ -73,7 +73,7 @@ impl User {
         format!("{line}\n{}", body.trim_end())
     }
 
-    async fn api(&mut self, subject: &str, body: &str) -> String {
+    pub(crate) async fn api(&mut self, subject: &str, body: &str) -> String {
         self.ask(&format!("$JS.API.{subject}"), body).await
     }
 }

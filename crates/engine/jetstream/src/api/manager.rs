@@ -30,6 +30,7 @@ use crate::account::{JsAccount, Phase, StreamHandle};
 use crate::host::{Host, Item, Life, NewHost, Order};
 use crate::keys;
 use crate::limits::{LIST_PAGE, NAMES_PAGE};
+use crate::recover::{Again, make_again};
 use crate::system::JetStream;
 
 /// What hosts and jobs tell the manager.
@@ -40,6 +41,8 @@ pub(crate) enum Told {
     Kept(Arc<JsAccount>, Arc<str>, Arc<StreamConfig>),
     /// The store of a new stream is there, or could not be made.
     Made(Box<Made>),
+    /// A stream whose configuration was lost is there again, or could not be opened.
+    Again(Box<Again>),
     /// The last part of a list will not come: the list goes without it.
     Gathered(Arc<Gather>),
     /// The server goes down.
@@ -139,7 +142,7 @@ struct Known<'a>(&'a JsAccount);
 
 impl Streams for Known<'_> {
     fn find(&self, name: &str) -> Option<Arc<StreamConfig>> {
-        self.0.config(name)
+        self.0.config(name).filter(|_| !self.0.is_unconfigured(name))
     }
 
     fn others_overlap(&self, name: &str, subject: &str) -> bool {
@@ -238,7 +241,8 @@ impl Manager {
     fn room(&self, account: &JsAccount, config: &StreamConfig) -> Result<(), ApiError> {
         let limits = &account.limits;
         let (others, promised) = account.others(&config.name, config.storage);
-        let is_new = account.stream(&config.name).is_none();
+        let known = account.stream(&config.name).filter(|stream| !stream.is_unconfigured());
+        let is_new = known.is_none();
         if is_new && limits.max_streams > 0 && others as i64 >= limits.max_streams {
             return Err(errors::MAXIMUM_STREAMS_LIMIT.into());
         }
@@ -257,7 +261,7 @@ impl Manager {
         if limit >= 0 && promised.with_unlimited().saturating_add(own) > limit {
             return Err(code.into());
         }
-        let before = account.stream(&config.name).map_or(0, |s| s.config().max_bytes.max(0));
+        let before = known.map_or(0, |stream| stream.config().max_bytes.max(0));
         // A stream without a limit is promised a byte: where everything is promised, or nothing may be kept, there is no room for it.
         let more = if is_new { own } else { config.max_bytes.max(0) - before };
         if more > 0 && self.js.reserved(config.storage).saturating_add(more) > server {
@@ -297,8 +301,16 @@ impl Manager {
     ) {
         let inbox = self.js.new_inbox();
         let name: Arc<str> = config.name.as_str().into();
+        let lost = account.stream(&name).filter(|stream| stream.is_unconfigured());
+        if lost.is_some() && config.storage == Storage::Memory {
+            // There are messages of it in files, and they stay.
+            return request.refuse(batch, kind::STREAM_CREATE, &errors::STREAM_NAME_EXIST.into(), now);
+        }
         let handle = Arc::new(StreamHandle::new(name, now.wall, config.clone(), inbox, Phase::Opening));
         account.insert(handle.clone());
+        if let Some(lost) = lost {
+            return make_again(&self.js, account, handle, lost, request);
+        }
         let store_config = config::store_config(&config, &self.js.store_rules());
         if config.storage == Storage::Memory {
             let store = Store::in_memory(store_config, Box::new(self.js.draw_entropy()));
@@ -495,8 +507,29 @@ impl Manager {
                     }
                 }
             }
+            Told::Again(again) => self.again(batch, *again, now),
             Told::Gathered(gather) => gather.finish(batch, now),
             Told::Stop => self.over = true,
+        }
+    }
+
+    /// A stream whose configuration was lost is served under the new one, or is as it was.
+    fn again(&mut self, batch: &mut Batch, again: Again, now: Now) {
+        let Again { account, handle, lost, request, opened } = again;
+        match opened {
+            Ok(opened) => {
+                let life = Life::Again(Some((opened, request)));
+                crate::recover::serve(&self.js, &account, &handle, life);
+            }
+            Err(why) => {
+                tracing::error!(blame = "disk", "stream '{} > {}': {why}", account.name(), handle.name);
+                account.insert(lost);
+                request.refuse(batch, kind::STREAM_CREATE, &errors::STREAM_CREATE.because(why), now);
+                let key = (account.name().to_owned(), handle.name.to_string());
+                for request in self.parked.remove(&key).unwrap_or_default() {
+                    self.serve(batch, request, now);
+                }
+            }
         }
     }
 
@@ -551,6 +584,7 @@ impl Manager {
             match stream.offline() {
                 Some(why) => {
                     list.offline.insert(stream.name.to_string(), why);
+                    list.missing.push(stream.name.to_string());
                 }
                 None => live.push(stream),
             }

@@ -9,6 +9,7 @@
 mod domain;
 pub(crate) mod gather;
 pub(crate) mod manager;
+mod offline;
 mod router;
 mod system_account;
 

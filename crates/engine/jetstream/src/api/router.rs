@@ -17,7 +17,7 @@ use midge_stdx::clock::Now;
 use midge_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use midge_wire::headers as wire_headers;
 
-use super::ApiRequest;
+use super::{ApiRequest, offline};
 use crate::account::{JsAccount, Phase};
 use crate::host::Item;
 use crate::system::JetStream;
@@ -169,10 +169,7 @@ impl Router {
             return refuse(batch, &request, super::unknown_stream());
         };
         match handle.phase() {
-            Phase::Offline => {
-                let why = handle.offline().unwrap_or_default();
-                refuse(batch, &request, errors::STREAM_OFFLINE_REASON.because(&why));
-            }
+            Phase::Offline => offline::answer(batch, &handle, kind, &request, now),
             Phase::Deleting => refuse(batch, &request, errors::STREAM_NOT_FOUND.into()),
             // While it is being created or opened its inbox keeps what comes.
             Phase::Opening | Phase::Running => {

@@ -1,6 +1,6 @@
 //! The consumers of a stream: who they are, who has something to do, how messages reach them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use midge_assets::consumer::{AckOf, Consumer, Cx, StreamFacts};
@@ -20,6 +20,7 @@ use super::outlet::{HostOutlet, Said};
 use super::{ConsumerDoor, ForConsumer, Host, Inbox, InterestDoor, Parts};
 use crate::account::JsAccount;
 use crate::limits::TURN_DELIVERIES;
+use crate::recover::Unread;
 use crate::system::JetStream;
 
 /// Bits of a consumer's number that say where it stands. Those above differ from one consumer to the next in the same place: what was meant for one that is gone
@@ -63,7 +64,7 @@ pub(crate) struct Consumers {
     free: Vec<u32>,
     names: BTreeMap<Arc<str>, u32>,
     /// Those whose files cannot be read. What they need is not known, so that nothing is taken for needless.
-    pub(super) unread: BTreeSet<Arc<str>>,
+    pub(super) unread: BTreeMap<Arc<str>, Unread>,
     /// How many of them serve mirrors and sources of other streams.
     direct: usize,
     ready: VecDeque<u32>,

@@ -25,15 +25,17 @@ impl Host {
         self.stream.reconfigure((*self.config).clone());
         self.stream.schedules().restore(&schedules);
         if self.config.retention == Retention::Interest {
-            for name in &unread {
+            for consumer in &unread {
                 tracing::warn!(
                     blame = "disk",
-                    "  Stream '{} > {}' keeps every message until consumer '{name}' is created or deleted",
+                    "  Stream '{} > {}' keeps every message until consumer '{}' is created or deleted",
                     self.account.name(),
-                    self.handle.name
+                    self.handle.name,
+                    consumer.name
                 );
             }
         }
+        let unread = unread.into_iter().map(|consumer| (consumer.name.clone(), consumer));
         self.consumers.unread.extend(unread);
         self.see_anew();
         let lost = self.store.lost_at_the_end();

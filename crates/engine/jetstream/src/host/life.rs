@@ -17,7 +17,7 @@ use midge_store::stream::Step;
 use midge_sync::atomic::Ordering;
 
 use super::{GetDoor, Host};
-use crate::account::Phase;
+use crate::account::{Offline, Phase};
 use crate::api::ApiRequest;
 use crate::api::manager::Told;
 use crate::doors::PublishDoor;
@@ -55,6 +55,8 @@ pub(crate) enum Life {
     Restoring(Option<Box<ApiRequest>>),
     /// The first turn of a stream that was opened is to come.
     Recovered(Option<Box<OpenedStream>>),
+    /// The first turn of a stream that is made again over what was there is to come.
+    Again(Option<(Box<OpenedStream>, Box<ApiRequest>)>),
     /// It serves.
     Serving,
     /// The store has failed: appends are refused, and it is opened again.
@@ -137,6 +139,12 @@ impl Host {
                 }
                 false
             }
+            Life::Again(opened) => {
+                if let Some((opened, request)) = opened {
+                    self.begin_again_with(batch, *opened, request, now);
+                }
+                false
+            }
             Life::Serving => {
                 if self.store.failure().is_some() {
                     self.store_failed(batch, now);
@@ -171,6 +179,27 @@ impl Host {
         );
         self.submit();
         self.run_after(batch, now);
+    }
+
+    /// Serves what was there under a new configuration, which is kept before anything new is.
+    fn begin_again_with(
+        &mut self,
+        batch: &mut Batch,
+        opened: OpenedStream,
+        request: Box<ApiRequest>,
+        now: Now,
+    ) {
+        let request = self.ask(request);
+        self.install(batch, opened, now);
+        self.write_meta();
+        self.after_reopening = Some(Box::new(move |host, batch, now| {
+            let told = move |host: &mut Host, batch: &mut Batch, now: Now| {
+                host.reply_created(batch, request, true, now);
+                let name = host.handle.name.clone();
+                host.advise(batch, &StreamAction { stream: &name, deed: Deed::Create }, now);
+            };
+            host.when_durable(batch, now, Box::new(told));
+        }));
     }
 
     /// Has the configuration kept.
@@ -525,7 +554,8 @@ impl Host {
             self.js.opened();
         }
         self.close_all_doors();
-        self.handle.set_offline("stopped after an internal error".to_owned());
+        let why = "stopped after an internal error".to_owned();
+        self.handle.set_offline(Offline { why, ..Offline::default() });
         self.handle.vitals.failed.store(true, Ordering::Release);
         *self.handle.vitals.failure.lock() = "internal error".to_owned();
         self.leave_disk();

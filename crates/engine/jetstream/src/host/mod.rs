@@ -154,6 +154,7 @@ impl Host {
         let visible = store.durable();
         let disk = js.disk();
         let counted = matches!(life, Life::Recovered(_));
+        let opening = counted || matches!(life, Life::Again(_));
         let limits = js.stream_limits(&account);
         let consumers = Consumers::new(&js.settings.domain);
         Host {
@@ -186,7 +187,7 @@ impl Host {
             follow: Follow::default(),
             snapshots: Snapshots::default(),
             restore: None,
-            opening: counted,
+            opening,
             counted,
             after_reopening: None,
             postponed: Vec::new(),

@@ -57,7 +57,7 @@ pub use limits::Expired;
 pub use message::{Message, Ttl, header, ttl};
 pub use open::{
     BlockDamage, HeaderRules, How, Kept, Meta, OpenError, Opened, Opening, Recovery, Scheduled,
-    SourceProgress, StoreKeys, read_meta, write_again,
+    SourceProgress, StoreKeys, read_meta, set_aside, write_again,
 };
 pub use purge::{Compact, PurgeQuery, Truncate};
 pub use query::{LastQuery, Pending, PendingQuery, StateQuery, SubjectQuery, Summary, TimeQuery};

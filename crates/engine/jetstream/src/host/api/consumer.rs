@@ -259,14 +259,28 @@ impl Host {
             None
         };
         let (key, key_file) = new_key.map_or((None, None), |new| (Some(new.key), Some(new.file)));
-        let kept = ConsumerStore::new(name.clone(), keeping, key.clone(), policy, max_deliver);
+        // In place of one whose metadata was lost, it goes on where that one was.
+        let unread = self.consumers.unread.get(name).filter(|_| kept_in_file);
+        let found = unread.and_then(|unread| unread.kept((policy, max_deliver)));
+        let goes_on = found.is_some();
+        let mut kept = match found {
+            Some(kept) => kept.with_key(key.clone()),
+            None => ConsumerStore::new(name.clone(), keeping, key.clone(), policy, max_deliver),
+        };
         let identity = Identity { stream: self.handle.name.clone(), name: name.clone(), created: now.wall };
         // One in memory is gone with the server, as it says.
         if kept_in_file {
-            let files = self.consumer_files(&identity, &config, key.as_ref(), key_file);
+            let mut files = self.consumer_files(&identity, &config, key.as_ref(), key_file);
+            if goes_on {
+                // Under another key neither can be read without the other.
+                files.push(kept.state_file(now.wall.0, &mut *self.js.secret_entropy()));
+            }
             self.store.replace_files(files, Promise::Durable);
         }
-        let consumer = self.with_cx(batch, now, |cx| Consumer::new(identity, config, kept, start, cx));
+        let consumer = self.with_cx(batch, now, |cx| match goes_on {
+            true => Consumer::recover(identity, config, kept, cx),
+            false => Consumer::new(identity, config, kept, start, cx),
+        });
         let id = self.consumers.insert(consumer);
         self.consumers.set_key(id, key);
         if kept_in_file {
@@ -502,7 +516,7 @@ impl Host {
         }
         if let Some(id) = self.consumers.find(name) {
             self.delete_consumer(batch, id, now);
-        } else if self.consumers.unread.remove(name) {
+        } else if self.consumers.unread.remove(name).is_some() {
             self.remove_consumer_files(name);
             self.recheck_after_change(batch, now);
         } else {

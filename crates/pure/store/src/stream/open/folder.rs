@@ -91,6 +91,17 @@ pub(super) fn remove(files: &dyn Files, path: &str) -> Result<(), DiskError> {
     }
 }
 
+/// Copies a small file of a folder aside, once, because another one takes its place. Answers where the copy is; nothing when there is no such file.
+///
+/// # Errors
+/// When the disk refuses; the file is as it was.
+pub fn set_aside(files: &dyn Files, folder: &str, name: &str) -> Result<Option<String>, DiskError> {
+    match read(files, &format!("{folder}/{name}"))? {
+        Some(bytes) => copy_aside(files, folder, name, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
 /// Copies bytes aside, once: the same bytes are found there again.
 pub(super) fn keep(
     files: &dyn Files,
@@ -99,6 +110,15 @@ pub(super) fn keep(
     bytes: &[u8],
     recovery: &mut Recovery,
 ) -> Result<(), DiskError> {
+    let copy = copy_aside(files, folder, name, bytes)?;
+    let kept = Kept { file: format!("{}/{name}", messages(folder)), copy };
+    if !recovery.kept.contains(&kept) {
+        recovery.kept.push(kept);
+    }
+    Ok(())
+}
+
+fn copy_aside(files: &dyn Files, folder: &str, name: &str, bytes: &[u8]) -> Result<String, DiskError> {
     let target = format!("{QUARANTINE}/{folder}");
     let print: String = hash8(bytes).into_iter().map(char::from).collect();
     let copy = format!("{target}/{name}.{print}");
@@ -116,11 +136,7 @@ pub(super) fn keep(
         }
         files.sync_folder(path)?;
     }
-    let kept = Kept { file: format!("{}/{name}", messages(folder)), copy };
-    if !recovery.kept.contains(&kept) {
-        recovery.kept.push(kept);
-    }
-    Ok(())
+    Ok(copy)
 }
 
 /// Ends a purge that was cut, as servers that purge by folders leave it. One that had put its block into the new folder is done, any other undone.

@@ -35,7 +35,7 @@ use midge_index::wheel::Wheel;
 use midge_stdx::clock::{Mono, Now};
 use midge_stdx::entropy::Entropy;
 
-pub use folder::write_again;
+pub use folder::{set_aside, write_again};
 pub use keys::StoreKeys;
 pub use meta::{Meta, read_meta};
 pub use report::{BlockDamage, How, Kept, Recovery};

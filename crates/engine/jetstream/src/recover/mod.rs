@@ -1,4 +1,7 @@
-//! What the store directory holds is opened: at start, and again after a store has failed.
+//! What the store directory holds is opened: at start, again after a store has failed, and under a new configuration where that was lost.
+
+mod again;
+mod consumers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -6,28 +9,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use midge_assets::stream::schedule::Rules as HeaderRules;
 use midge_assets::stream::{Stream, config as stream_config};
-use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig};
 use midge_jsapi::json::{self, Mode};
 use midge_jsapi::levels;
-use midge_jsapi::stored::{StoredConsumer, StoredStream};
+use midge_jsapi::stored::StoredStream;
 use midge_jsapi::stream_config::StreamConfig;
 use midge_stdx::clock::{Now, Wall};
-use midge_store::consumer::{AckPolicy as KeptPolicy, ConsumerStore, Keeping};
-use midge_store::format::keys::{AssetKey, Context};
+use midge_store::format::keys::AssetKey;
 use midge_store::format::names;
 use midge_store::journal::Deltas;
-use midge_store::port::{DiskError, Fault, Files, Lane, Mode as OpenMode, StoreDisk};
+use midge_store::port::{DiskError, Fault, Files, Lane, StoreDisk};
 use midge_store::recover::History;
-use midge_store::stream::{How, OpenError, Opening, Scheduled, Store, read_meta, write_again};
+use midge_store::stream::{How, OpenError, Opening, Scheduled, State, Store, read_meta, write_again};
 use midge_sync::atomic::Ordering;
 use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
 
-use crate::account::{JsAccount, Phase, StreamHandle};
+use crate::account::{JsAccount, Offline, Phase, StreamHandle};
 use crate::host::{Host, Inbox, Item, Life, NewHost, Order};
 use crate::keys;
-use crate::limits::{MAX_META_LEN, OPENED_TOGETHER};
+use crate::limits::OPENED_TOGETHER;
 use crate::system::JetStream;
+
+pub(crate) use again::{Again, make_again};
+use consumers::{FoundConsumers, Place, open_consumers};
+pub(crate) use consumers::{OpenedConsumer, Unread, kept_rules};
 
 /// A stream that was opened, with what its host needs.
 pub(crate) struct OpenedStream {
@@ -39,19 +44,11 @@ pub(crate) struct OpenedStream {
     pub(crate) schedules: Vec<Scheduled>,
     pub(crate) consumers: Vec<OpenedConsumer>,
     /// Consumers that are there and cannot be read.
-    pub(crate) unread: Vec<Arc<str>>,
+    pub(crate) unread: Vec<Unread>,
 }
 
-/// A consumer that was found.
-pub(crate) struct OpenedConsumer {
-    pub(crate) name: Arc<str>,
-    pub(crate) created: Wall,
-    pub(crate) config: ConsumerConfig,
-    pub(crate) kept: ConsumerStore,
-    pub(crate) key: Option<AssetKey>,
-    /// Its files are to be written anew, under the present key.
-    pub(crate) rekeyed: Option<Vec<u8>>,
-}
+/// What is said of a stream without metadata.
+const NO_METADATA: &str = "metadata is missing";
 
 /// Gives out what the journal held for a consumer, by the folder of its stream and its name.
 type TakeDeltas<'a> = dyn FnMut(&str, &str) -> Vec<(u64, Bytes)> + 'a;
@@ -69,11 +66,23 @@ struct Start {
 /// Why a stream is not served.
 enum Trouble {
     /// It is known, and what its configuration says was read.
-    Offline(Box<StreamConfig>, Wall, String),
+    Offline(Box<StreamConfig>, Wall, Offline),
     /// Nothing of it can be used.
     Unreadable(String),
+    /// Its configuration is lost, and nothing else: it can be made again.
+    Unconfigured(String),
     /// Its creation was cut short: it was told to nobody, and has no messages.
     Unborn,
+}
+
+impl Trouble {
+    fn why(self) -> String {
+        match self {
+            Trouble::Offline(_, _, offline) => offline.why,
+            Trouble::Unreadable(why) | Trouble::Unconfigured(why) => why,
+            Trouble::Unborn => NO_METADATA.to_owned(),
+        }
+    }
 }
 
 impl From<DiskError> for Trouble {
@@ -200,10 +209,10 @@ impl Start {
                     Phase::Opening,
                 ));
                 account.insert(handle.clone());
-                serve(js, account, &handle, opened, now);
+                serve(js, account, &handle, Life::Recovered(Some(Box::new(opened))));
             }
-            Err(Trouble::Offline(config, created, why)) => {
-                tracing::warn!("  Stream '{} > {name}' is offline: {why}", account.name());
+            Err(Trouble::Offline(config, created, offline)) => {
+                tracing::warn!("  Stream '{} > {name}' is offline: {}", account.name(), offline.why);
                 let handle = Arc::new(StreamHandle::new(
                     name.into(),
                     created,
@@ -211,11 +220,13 @@ impl Start {
                     inbox,
                     Phase::Offline,
                 ));
-                handle.set_offline(why);
+                handle.set_offline(offline);
                 account.insert(handle);
                 js.opened();
             }
-            Err(Trouble::Unreadable(why)) => {
+            Err(trouble @ (Trouble::Unreadable(_) | Trouble::Unconfigured(_))) => {
+                let unconfigured = matches!(trouble, Trouble::Unconfigured(_));
+                let why = trouble.why();
                 tracing::warn!(
                     blame = "disk",
                     "  Error recovering stream '{} > {name}': {why}",
@@ -231,7 +242,7 @@ impl Start {
                 ));
                 handle.vitals.failed.store(true, Ordering::Release);
                 handle.vitals.failure.lock().clone_from(&why);
-                handle.set_offline(why);
+                handle.set_offline(Offline { why, unconfigured, ..Offline::default() });
                 account.insert(handle);
                 js.opened();
             }
@@ -240,15 +251,9 @@ impl Start {
 }
 
 /// Gives an opened stream to a host of its own.
-fn serve(
-    js: &Arc<JetStream>,
-    account: &Arc<JsAccount>,
-    handle: &Arc<StreamHandle>,
-    opened: OpenedStream,
-    now: Now,
-) {
+pub(crate) fn serve(js: &Arc<JetStream>, account: &Arc<JsAccount>, handle: &Arc<StreamHandle>, life: Life) {
     let mut entropy = js.draw_entropy();
-    let stream = Stream::new((*opened.config).clone(), opened.created, &mut entropy);
+    let stream = Stream::new((*handle.config()).clone(), handle.created, &mut entropy);
     let empty = Store::in_memory(
         midge_store::stream::Config::new(&handle.name, midge_store::stream::Medium::Memory),
         Box::new(js.draw_entropy()),
@@ -257,15 +262,13 @@ fn serve(
         js: js.clone(),
         account: account.clone(),
         handle: handle.clone(),
-        config: opened.config.clone(),
+        config: handle.config(),
         store: empty,
         stream,
         lane: None,
         key: None,
     };
-    let _ = now;
-    let host = Host::new(new, Life::Recovered(Some(Box::new(opened))));
-    js.run(host, handle);
+    js.run(Host::new(new, life), handle);
 }
 
 /// Opens the store of a host anew; the host is told.
@@ -294,10 +297,7 @@ pub(crate) fn reopen(
             Ok(opened) => Order::Reopened(Box::new(opened)),
             Err(trouble) => {
                 let unborn = matches!(trouble, Trouble::Unborn);
-                let why = match trouble {
-                    Trouble::Offline(_, _, why) | Trouble::Unreadable(why) => why,
-                    Trouble::Unborn => "metadata is missing".to_owned(),
-                };
+                let why = trouble.why();
                 tracing::error!(
                     blame = "disk",
                     "  Error recovering stream '{} > {}': {why}",
@@ -321,21 +321,20 @@ fn open_stream(
     now: Now,
 ) -> Result<OpenedStream, Trouble> {
     let files = disk.files();
-    let files = &*files;
     let folder = format!("{}/streams/{name}", account.name());
     let keys = keys::store_keys(js, account.name());
-    let meta = read_meta(files, &folder, name, keys.as_ref())
+    let meta = read_meta(&*files, &folder, name, keys.as_ref())
         .map_err(|error| Trouble::Unreadable(open_text(&error)))?;
     let Some(meta) = meta else {
-        return Err(if is_bare(files, &folder)? {
+        return Err(if is_bare(&*files, &folder)? {
             Trouble::Unborn
         } else {
-            Trouble::Unreadable("metadata is missing".to_owned())
+            Trouble::Unconfigured(NO_METADATA.to_owned())
         });
     };
     let mut stored = StoredStream::default();
     json::decode_one(&meta.json, Mode::Lenient, &mut stored)
-        .map_err(|why| Trouble::Unreadable(format!("metadata: {why}")))?;
+        .map_err(|why| Trouble::Unconfigured(format!("metadata: {why}")))?;
     if !meta.sum_matches {
         // The text is whole and says what it is: to leave the stream out would be the greater loss.
         tracing::warn!(
@@ -346,24 +345,53 @@ fn open_stream(
     }
     let StoredStream { created, config } = stored;
     if let Some(why) = levels::unsupported(&config.metadata) {
-        return Err(Trouble::Offline(Box::new(config), created, why));
+        return Err(Trouble::Offline(Box::new(config), created, Offline { why, ..Offline::default() }));
     }
-    let store_config = stream_config::store_config(&config, &js.store_rules());
+    open_configured(js, account, (config, created), inbox, disk, deltas, &|_, _| Ok(()), now)
+}
+
+/// Opens what is there under a configuration. `check` may refuse before anything is removed.
+#[allow(clippy::too_many_arguments)]
+fn open_configured(
+    js: &Arc<JetStream>,
+    account: &Arc<JsAccount>,
+    (config, created): (StreamConfig, Wall),
+    inbox: &Arc<Inbox>,
+    disk: &dyn StoreDisk,
+    deltas: &mut TakeDeltas<'_>,
+    check: &dyn Fn(&State, &FoundConsumers) -> Result<(), String>,
+    now: Now,
+) -> Result<OpenedStream, Trouble> {
+    let files = disk.files();
+    let files = &*files;
+    let name = config.name.clone();
+    let folder = format!("{}/streams/{name}", account.name());
+    let place = Place { js, account, stream: &name, folder: &folder, files };
+    let found = open_consumers(&place, deltas);
+    if let Some(consumer) = found.unsupported.keys().next() {
+        let offline = Offline {
+            why: format!("stopped - unsupported consumer {consumer:?}"),
+            consumers: found.unsupported,
+            ..Offline::default()
+        };
+        return Err(Trouble::Offline(Box::new(config), created, offline));
+    }
     let opening = Opening {
-        config: store_config,
+        config: stream_config::store_config(&config, &js.store_rules()),
         folder: folder.clone(),
         history: History::Unknown,
-        encryption: keys,
+        encryption: keys::store_keys(js, account.name()),
         now,
         headers: Some(Box::new(HeaderRules { now: now.wall, sources: config.sources.len() })),
     };
     let mut opened = opening.run(files).map_err(|error| Trouble::Unreadable(open_text(&error)))?;
-    tell(&opened.recovery, account.name(), name);
+    tell(&opened.recovery, account.name(), &name);
+    check(opened.state(), &found).map_err(Trouble::Unreadable)?;
     let key = opened.key().cloned().map(Arc::new);
     let schedules = std::mem::take(&mut opened.schedules);
-    let (consumers, unread) = open_consumers(js, account, name, &folder, files, deltas);
     let lane = disk.register(&folder, inbox.clone())?;
     let store = opened.into_store(lane, Box::new(js.draw_entropy()), now.mono);
+    let FoundConsumers { opened: consumers, unread, .. } = found;
     Ok(OpenedStream { config: Arc::new(config), created, store, lane, key, schedules, consumers, unread })
 }
 
@@ -402,132 +430,4 @@ fn tell(recovery: &midge_store::stream::Recovery, account: &str, stream: &str) {
             recovery.lost_bytes
         );
     }
-}
-
-fn open_consumers(
-    js: &Arc<JetStream>,
-    account: &JsAccount,
-    stream: &str,
-    folder: &str,
-    files: &dyn Files,
-    deltas: &mut TakeDeltas<'_>,
-) -> (Vec<OpenedConsumer>, Vec<Arc<str>>) {
-    let root = format!("{folder}/{}", names::CONSUMERS);
-    let entries = match files.list(&root) {
-        Ok(entries) => entries,
-        Err(error) => {
-            if error.fault != Fault::Absent {
-                tracing::error!(blame = "disk", "{error}");
-            }
-            return (Vec::new(), Vec::new());
-        }
-    };
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
-    for entry in entries.into_iter().filter(|entry| entry.folder && names::is_asset_name(&entry.name)) {
-        let changes = deltas(folder, &entry.name);
-        match open_consumer(
-            js,
-            account,
-            stream,
-            &format!("{root}/{}", entry.name),
-            &entry.name,
-            files,
-            &changes,
-        ) {
-            Ok(consumer) => found.push(consumer),
-            Err(why) => {
-                tracing::warn!(
-                    blame = "disk",
-                    "    Error recovering consumer '{} > {stream} > {}': {why}",
-                    account.name(),
-                    entry.name
-                );
-                unread.push(entry.name.as_str().into());
-            }
-        }
-    }
-    (found, unread)
-}
-
-fn open_consumer(
-    js: &Arc<JetStream>,
-    account: &JsAccount,
-    stream: &str,
-    folder: &str,
-    name: &str,
-    files: &dyn Files,
-    deltas: &[(u64, Bytes)],
-) -> Result<OpenedConsumer, String> {
-    let read = |file: &str| read(files, &format!("{folder}/{file}")).map_err(|error| error.to_string());
-    let key_file = read(names::META_KEY)?;
-    let context = Context::Consumer { stream, consumer: name };
-    let mut current = true;
-    let mut key = None;
-    if let Some(file) = &key_file {
-        let (opened, is_current) = keys::open(js, account.name(), context, file)
-            .map_err(|error| format!("unable to recover keys: {error}"))?;
-        (key, current) = (Some(opened), is_current);
-    } else if js.settings.at_rest.is_some() {
-        current = false;
-    }
-    let meta = read(names::META)?.ok_or_else(|| "metadata is missing".to_owned())?;
-    let plain = match &key {
-        Some(key) => key.unseal(&meta).map_err(|error| error.to_string())?,
-        None => meta,
-    };
-    let mut stored = StoredConsumer::default();
-    json::decode_one(&plain, Mode::Lenient, &mut stored).map_err(|why| format!("metadata: {why}"))?;
-    if let Some(why) = levels::unsupported(&stored.config.metadata) {
-        return Err(why);
-    }
-    let (policy, max_deliver) = kept_rules(&stored.config);
-    let state = read(names::CONSUMER_STATE)?.unwrap_or_default();
-    let arc_name: Arc<str> = name.into();
-    let opened = ConsumerStore::open(arc_name.clone(), key.clone(), (policy, max_deliver), &state, deltas);
-    let kept = match opened {
-        Ok(kept) => kept,
-        Err(error) => {
-            // The consumer stays, and begins anew; what could not be read stays beside it.
-            tracing::error!(blame = "disk", "    {error}; it begins anew");
-            ConsumerStore::new(arc_name.clone(), Keeping::File, key.clone(), policy, max_deliver)
-        }
-    };
-    let mut rekeyed = None;
-    if !current && let Some(new) = keys::create(js, account.name(), context, &mut *js.secret_entropy()) {
-        (key, rekeyed) = (Some(new.key), Some(new.file));
-    }
-    let StoredConsumer { created, config, .. } = stored;
-    let kept = match &rekeyed {
-        Some(_) => kept.with_key(key.clone()),
-        None => kept,
-    };
-    Ok(OpenedConsumer { name: arc_name, created, config, kept, key, rekeyed })
-}
-
-/// A small file, whole; nothing when it is absent.
-fn read(files: &dyn Files, path: &str) -> Result<Option<Vec<u8>>, DiskError> {
-    let file = match files.open(path, OpenMode::Read) {
-        Ok(file) => file,
-        Err(error) if error.fault == Fault::Absent => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let answer = files.len(file).and_then(|len| {
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(MAX_META_LEN)];
-        let got = files.read_at(file, 0, &mut bytes)?;
-        bytes.truncate(got);
-        Ok(Some(bytes))
-    });
-    files.close(file);
-    answer
-}
-
-/// By which rules the kept state of a consumer moves: its policy, and how often a message is delivered at most, 0 for any number.
-pub(crate) fn kept_rules(config: &ConsumerConfig) -> (KeptPolicy, u64) {
-    let policy = match config.ack_policy {
-        AckPolicy::None => KeptPolicy::None,
-        AckPolicy::All => KeptPolicy::All,
-        AckPolicy::Explicit => KeptPolicy::Explicit,
-        AckPolicy::FlowControl => KeptPolicy::FlowControl,
-    };
-    (policy, u64::try_from(config.max_deliver).unwrap_or(0))
 }
