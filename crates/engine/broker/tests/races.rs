@@ -161,6 +161,40 @@ fn a_stamp_read_after_the_match_is_caught() {
     is_caught(|| routes_notice_subscribers(false));
 }
 
+/// Subscriptions are put in the place of others while somebody publishes: it is the ones or the others that are found.
+fn routes_find_the_old_or_the_new(at_once: bool) {
+    let (account, owner) = (account(), peer(1));
+    let old = subscription(&owner, "s.*");
+    account.insert(old.clone()).unwrap();
+    let replacing = {
+        let (account, new) = (account.clone(), subscription(&owner, "s.>"));
+        thread::spawn(move || {
+            if at_once {
+                assert_eq!(account.replace(&[old], vec![new]).len(), 1);
+            } else {
+                account.remove(&old);
+                account.insert(new).unwrap();
+            }
+        })
+    };
+    for _ in 0..3 {
+        let mut matched = Matched::default();
+        account.matching(b"s.a", &mut matched);
+        assert_eq!(matched.plain.len(), 1);
+    }
+    replacing.join().unwrap();
+}
+
+#[test]
+fn replaced_subscriptions_are_found_before_or_after() {
+    holds(|| routes_find_the_old_or_the_new(true));
+}
+
+#[test]
+fn replacing_in_two_steps_is_caught() {
+    is_caught(|| routes_find_the_old_or_the_new(false));
+}
+
 fn message() -> Publish<'static> {
     let rules = Rules { max_control_line: 100, max_payload: 100, headers: true };
     match Parser::default().next(b"PUB foo 2\r\nok\r\n", &rules) {

@@ -117,6 +117,30 @@ impl Account {
         Ok(())
     }
 
+    /// Puts subscriptions in the place of others under one lock, so that a message finds the ones or the others, and never both or none. Answers
+    /// those that were put in.
+    pub fn replace(&self, gone: &[Arc<Subscription>], new: Vec<Arc<Subscription>>) -> Vec<Arc<Subscription>> {
+        let mut inserted = Vec::with_capacity(new.len());
+        {
+            let mut index = self.index.write();
+            for subscription in gone {
+                if index.remove(subscription).is_ok() {
+                    self.stamps.touch(subscription.subject());
+                }
+            }
+            for subscription in new {
+                if index.insert(subscription.clone()).is_ok() {
+                    self.stamps.touch(subscription.subject());
+                    inserted.push(subscription);
+                }
+            }
+        }
+        for subscription in gone.iter().chain(&inserted) {
+            self.watches.changed(subscription.subject());
+        }
+        inserted
+    }
+
     /// Removes a subscription; answers whether it was there.
     pub fn remove(&self, subscription: &Arc<Subscription>) -> bool {
         let removed = {
