@@ -8,6 +8,21 @@ pub const INBOX_ACKS: usize = 1 << 20;
 /// Bytes of them, beside the messages to be stored.
 pub const INBOX_ACK_BYTES: usize = 64 << 20;
 
+/// Bytes that an inbox keeps at hand when it is empty.
+pub const INBOX_KEPT_BYTES: usize = 1 << 20;
+
+/// Inputs for which it keeps room.
+pub const INBOX_KEPT_ITEMS: usize = 4096;
+
+/// Answers that wait until what they tell is durable; while there are as many, a host takes no inputs.
+pub const HELD_ANSWERS: usize = 1 << 20;
+
+/// Bytes of them.
+pub const HELD_BYTES: usize = 128 << 20;
+
+/// Messages that nobody needs any more which a host removes in a turn.
+pub const TURN_REMOVED: usize = 4096;
+
 /// Messages that wait to be stored, unless configured: further ones are refused with 429.
 pub const BUFFERED_MSGS: usize = 100_000;
 

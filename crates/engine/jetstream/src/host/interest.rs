@@ -8,6 +8,7 @@ use midge_stdx::clock::Now;
 use midge_store::stream::{Filter, Step};
 
 use super::{Consumers, Host};
+use crate::limits::TURN_REMOVED;
 
 /// The consumers of a work queue: what nobody asks for stays.
 struct Workers<'a>(&'a Consumers);
@@ -34,9 +35,25 @@ impl Host {
         }
         self.consumers.said.done = done;
         let mut removed = false;
+        let mut budget = TURN_REMOVED;
         'ranges: while let Some((first, last)) = self.to_remove.front().copied() {
+            // What is acknowledged by its number alone was delivered; a range may hold what others work at.
+            let alone = first == last;
             for seq in first..=last {
-                match interest::acknowledged(self.config.retention, &self.consumers, &mut self.store, seq) {
+                if budget == 0 {
+                    self.to_remove[0].0 = seq;
+                    self.come_back();
+                    break 'ranges;
+                }
+                budget -= 1;
+                let step = match self.config.retention {
+                    Retention::WorkQueue if alone => interest::taken(&mut self.store, seq),
+                    Retention::WorkQueue => {
+                        interest::acknowledged(&Workers(&self.consumers), &mut self.store, seq)
+                    }
+                    _ => interest::acknowledged(&self.consumers, &mut self.store, seq),
+                };
+                match step {
                     Step::Ready(gone) => removed |= gone,
                     Step::Failed(_) => {}
                     Step::Wait => {

@@ -1,6 +1,5 @@
 //! Messages that nobody needs any more: of streams with retention by interest, and of work queues.
 
-use midge_jsapi::stream_config::Retention;
 use midge_store::stream::{Filter, NextQuery, Step, Store};
 
 /// Messages above which only the front of a stream is looked at.
@@ -15,28 +14,19 @@ pub trait Consumers {
     fn need(&self, seq: u64, subject: &[u8]) -> bool;
 }
 
-/// Removes a message that was acknowledged, if nobody else needs it; answers whether it was removed. In a work queue an acknowledgement removes.
-pub fn acknowledged(
-    retention: Retention,
-    consumers: &dyn Consumers,
-    store: &mut Store,
-    seq: u64,
-) -> Step<bool> {
-    match retention {
-        Retention::Limits => return Step::Ready(false),
-        Retention::WorkQueue => {}
-        Retention::Interest => {
-            let message = match store.load(seq) {
-                Step::Ready(message) => message,
-                Step::Wait => return Step::Wait,
-                Step::Failed(error) if super::get::is_absence(&error) => return Step::Ready(false),
-                Step::Failed(error) => return Step::Failed(error),
-            };
-            if consumers.need(seq, message.subject()) {
-                return Step::Ready(false);
-            }
-        }
-    }
+/// Removes a message that was acknowledged, if nobody else needs it; answers whether it was removed.
+pub fn acknowledged(consumers: &dyn Consumers, store: &mut Store, seq: u64) -> Step<bool> {
+    let message = match store.load(seq) {
+        Step::Ready(message) => message,
+        Step::Wait => return Step::Wait,
+        Step::Failed(error) if super::get::is_absence(&error) => return Step::Ready(false),
+        Step::Failed(error) => return Step::Failed(error),
+    };
+    if consumers.need(seq, message.subject()) { Step::Ready(false) } else { taken(store, seq) }
+}
+
+/// Removes a message of a work queue that whoever it was given to has done; answers whether it was there.
+pub fn taken(store: &mut Store, seq: u64) -> Step<bool> {
     match store.remove(seq, false) {
         Step::Failed(error) if super::get::is_absence(&error) => Step::Ready(false),
         step => step,

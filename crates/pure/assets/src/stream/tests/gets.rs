@@ -1,7 +1,7 @@
 //! Gets, purges, information, interest.
 
 use midge_jsapi::requests::{MsgGet, StreamPurge};
-use midge_jsapi::stream_config::{Retention, StreamConfig};
+use midge_jsapi::stream_config::StreamConfig;
 use midge_stdx::clock::Wall;
 use midge_store::stream::{Filter, Step};
 
@@ -263,14 +263,14 @@ impl interest::Consumers for Needed {
 #[test]
 fn acknowledged_messages_go_when_nobody_needs_them() {
     let mut bench = six();
-    let mut acknowledged = |retention, needed: &[u64], seq| {
-        interest::acknowledged(retention, &Needed(needed.to_vec()), &mut bench.store, seq).ready().unwrap()
+    let mut acknowledged = |needed: &[u64], seq| {
+        interest::acknowledged(&Needed(needed.to_vec()), &mut bench.store, seq).ready().unwrap()
     };
-    assert!(!acknowledged(Retention::Limits, &[], 1));
-    assert!(!acknowledged(Retention::Interest, &[1], 1));
-    assert!(acknowledged(Retention::Interest, &[2], 1));
-    assert!(acknowledged(Retention::WorkQueue, &[2], 2));
-    assert!(!acknowledged(Retention::WorkQueue, &[], 2));
+    assert!(!acknowledged(&[1], 1));
+    assert!(acknowledged(&[2], 1));
+    assert!(!acknowledged(&[], 1));
+    assert_eq!(interest::taken(&mut bench.store, 2), Step::Ready(true));
+    assert_eq!(interest::taken(&mut bench.store, 2), Step::Ready(false));
     let mut recheck = interest::Recheck::default();
     assert_eq!(recheck.step(&Needed(vec![4, 6]), &mut bench.store), Step::Ready(Some(2)));
     assert_eq!(bench.seqs(), [4, 6]);
