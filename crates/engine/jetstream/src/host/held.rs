@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 use midge_store::port::Ticket;
 
+use crate::limits::{HELD_ANSWERS, HELD_BYTES, INBOX_KEPT_BYTES, INBOX_KEPT_ITEMS};
+
 /// What is sent when the time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -58,6 +60,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Whether as much waits as may. What is pushed all the same is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= HELD_ANSWERS || self.bytes.len() >= HELD_BYTES
+    }
+
     pub(crate) fn push(&mut self, new: &New<'_>) {
         let mut put = |bytes: &[u8]| {
             let at = self.base + self.bytes.len() as u64;
@@ -100,6 +107,8 @@ impl Held {
         let Some(first) = self.entries.front() else {
             self.base += self.bytes.len() as u64;
             self.bytes.clear();
+            self.bytes.shrink_to(INBOX_KEPT_BYTES);
+            self.entries.shrink_to(INBOX_KEPT_ITEMS);
             return;
         };
         let used = (first.reply.0 - self.base) as usize;
@@ -146,5 +155,20 @@ mod tests {
         held.push(&New { until: Until::Ticket(Ticket(3)), ..new(1, b"r") });
         assert!(held.pop(9, Ticket(2)).is_none());
         assert!(held.pop(0, Ticket(3)).is_some());
+    }
+
+    #[test]
+    fn so_many_answers_wait_and_no_more() {
+        let mut held = Held::default();
+        let reply = [b'r'; 1 << 20];
+        let mut pushed = 0;
+        while !held.is_full() && pushed < 1000 {
+            held.push(&new(1, &reply));
+            pushed += 1;
+        }
+        assert!(pushed * reply.len() <= HELD_BYTES + reply.len(), "{pushed}");
+        while held.pop(1, Ticket(0)).is_some() {}
+        held.tidy();
+        assert!(!held.is_full() && held.bytes.capacity() <= INBOX_KEPT_BYTES);
     }
 }

@@ -12,7 +12,7 @@ use midge_sync::ordlock::Mutex;
 use midge_sync::rank;
 
 use crate::api::ApiRequest;
-use crate::limits::{INBOX_ACK_BYTES, INBOX_ACKS};
+use crate::limits::{INBOX_ACK_BYTES, INBOX_ACKS, INBOX_KEPT_BYTES, INBOX_KEPT_ITEMS};
 
 /// Where a message lies in the bytes of its inbox.
 #[derive(Clone, Copy, Debug)]
@@ -165,11 +165,7 @@ impl Inbox {
     /// Queues something for a consumer. When full it is dropped: a pull times out, an acknowledgement is missed and the message comes again.
     pub(crate) fn consumer(&self, id: u32, what: ForConsumer, parts: &Parts<'_>) -> Result<(), Refused> {
         self.push(|inner| {
-            if inner.acks >= INBOX_ACKS || inner.bytes.len() > self.max_bytes + INBOX_ACK_BYTES {
-                return Err(Refused::Full);
-            }
-            inner.acks += 1;
-            let span = write(&mut inner.bytes, parts);
+            let span = self.write_small(inner, parts)?;
             inner.items.push(Item::Consumer(id, what, span));
             Ok(())
         })
@@ -178,14 +174,19 @@ impl Inbox {
     /// Queues a direct get; dropped when full.
     pub(crate) fn get(&self, parts: &Parts<'_>) -> Result<(), Refused> {
         self.push(|inner| {
-            if inner.acks >= INBOX_ACKS {
-                return Err(Refused::Full);
-            }
-            inner.acks += 1;
-            let span = write(&mut inner.bytes, parts);
+            let span = self.write_small(inner, parts)?;
             inner.items.push(Item::Get(span));
             Ok(())
         })
+    }
+
+    /// What is no message to be stored has limits of its own.
+    fn write_small(&self, inner: &mut Inner, parts: &Parts<'_>) -> Result<Span, Refused> {
+        if inner.acks >= INBOX_ACKS || inner.bytes.len() > self.max_bytes + INBOX_ACK_BYTES {
+            return Err(Refused::Full);
+        }
+        inner.acks += 1;
+        Ok(write(&mut inner.bytes, parts))
     }
 
     /// Queues anything else: bounded by whoever sends it.
@@ -216,6 +217,9 @@ impl Inbox {
     pub(crate) fn take(&self, into: &mut Taken) {
         debug_assert!(into.items.is_empty());
         into.bytes.clear();
+        // A burst leaves its room to nobody.
+        into.bytes.shrink_to(INBOX_KEPT_BYTES);
+        into.items.shrink_to(INBOX_KEPT_ITEMS);
         let mut inner = self.inner.lock();
         std::mem::swap(&mut inner.items, &mut into.items);
         std::mem::swap(&mut inner.bytes, &mut into.bytes);
@@ -341,4 +345,48 @@ impl Watcher for InterestDoor {
 /// The parts of a request.
 pub(crate) fn parts<'a>(request: &Request<'a>) -> Parts<'a> {
     Parts { subject: request.subject, reply: request.reply, header: request.header, payload: request.payload }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(payload: &[u8]) -> Parts<'_> {
+        Parts { subject: b"a", reply: b"r", header: b"", payload }
+    }
+
+    /// How many are taken of something that is sent again and again.
+    fn taken(inbox: &Inbox, most: usize, send: impl Fn(&Inbox) -> Result<(), Refused>) -> usize {
+        (0..most).take_while(|_| send(inbox) == Ok(())).count()
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_whatever_it_is() {
+        let large = vec![0; 1 << 20];
+        let limit = (INBOX_ACK_BYTES >> 20) + 2;
+        let inbox = || Inbox::new(Signal::new(), 10, 1 << 20);
+        assert_eq!(taken(&inbox(), 100, |inbox| inbox.publish(&of(b"m"))), 10);
+        assert!(taken(&inbox(), 2 * limit, |inbox| inbox.get(&of(&large))) <= limit);
+        assert!(
+            taken(&inbox(), 2 * limit, |inbox| inbox.consumer(1, ForConsumer::Pull, &of(&large))) <= limit
+        );
+    }
+
+    #[test]
+    fn a_burst_takes_no_memory_when_it_is_over() {
+        let inbox = Inbox::new(Signal::new(), 10_000, 64 << 20);
+        let payload = vec![0; 4096];
+        let mut into = Taken::default();
+        for _ in 0..4 {
+            assert_eq!(taken(&inbox, 5000, |inbox| inbox.publish(&of(&payload))), 5000);
+            inbox.take(&mut into);
+            assert_eq!(into.items.len(), 5000);
+            into.items.clear();
+        }
+        inbox.take(&mut into);
+        inbox.take(&mut into);
+        let inner = inbox.inner.lock();
+        assert!(into.bytes.capacity() + inner.bytes.capacity() <= 2 * INBOX_KEPT_BYTES);
+        assert!(into.items.capacity() + inner.items.capacity() <= 2 * INBOX_KEPT_ITEMS);
+    }
 }
