@@ -316,3 +316,27 @@ async fn nothing_goes_while_a_consumer_cannot_be_read() {
     server.shutdown().await;
     assert!(!meta.exists(), "its files go with it");
 }
+
+/// What comes in one turn of a stream counts before the server is told of it.
+#[tokio::test]
+async fn what_a_stream_may_take_is_not_passed_by_what_comes_at_once() {
+    let folder = Folder::new();
+    let server = folder.server("max_file: 1MB").await;
+    let mut user = User::new(&server).await;
+    user.api("STREAM.CREATE.S", r#"{"name":"S","subjects":["s"],"storage":"file"}"#).await;
+    let message = "m".repeat(60_000);
+    let all: String = (0..100).map(|n| format!("PUB s in.{n} {}\r\n{message}\r\n", message.len())).collect();
+    user.client.send(&all).await;
+    let mut stored = 0;
+    for _ in 0..100 {
+        let answer = user.message().await;
+        if answer.contains(r#""seq":0"#) {
+            assert!(answer.contains("10023"), "{answer}");
+        } else {
+            stored += 1;
+        }
+    }
+    // The one with which the limit is passed is the last.
+    assert_eq!(stored, (1 << 20) / 60_000 + 1);
+    server.shutdown().await;
+}

@@ -1,25 +1,11 @@
 //! Requests that are under way when a store fails, step by step.
 
-use std::sync::Arc;
-
 use midge_jetstream::settings::AtRest;
-use midge_stdx::clock::Now;
 use midge_store::format::keys::Cipher;
-use midge_store::journal::{Committer, PlainRecords, Settings};
 
-use super::disk::{RESERVE, SimDisk};
-use super::node::{Node, Step};
-use crate::disk::{Faults, Odds, SimFiles};
-use crate::draw::Draw;
-
-struct Stage {
-    files: Arc<SimFiles>,
-    node: Node,
-    now: u64,
-    draw: Draw,
-    replies: Vec<(String, String)>,
-    acknowledgements: Vec<String>,
-}
+use super::node::Step;
+use super::stage::Stage;
+use crate::disk::{Faults, Odds};
 
 fn at_rest(key: &str, previous: Option<&str>) -> Option<AtRest> {
     Some(AtRest {
@@ -29,100 +15,10 @@ fn at_rest(key: &str, previous: Option<&str>) -> Option<AtRest> {
     })
 }
 
-impl Stage {
-    fn new(at_rest: Option<AtRest>) -> Stage {
-        let files = Arc::new(SimFiles::new(Draw::new(7)));
-        Stage::over(files, 1_000_000_000, at_rest)
-    }
-
-    fn over(files: Arc<SimFiles>, now: u64, at_rest: Option<AtRest>) -> Stage {
-        let mut draw = Draw::new(now);
-        let settings = Settings {
-            segment_len: 2 << 20,
-            first_segment_len: 1 << 20,
-            reserve_len: RESERVE,
-            ..Settings::default()
-        };
-        let (committer, report) = Committer::open(files.clone(), settings, &PlainRecords).expect("opens");
-        assert!(report.is_clean(), "{report:?}");
-        let disk = SimDisk::new(files.clone(), committer, 64, None);
-        let node = Node::start(disk, report.deltas, at_rest, &mut draw);
-        node.subscribe("_R.>", 0);
-        node.subscribe("_D.c", 0);
-        Stage { files, node, now, draw, replies: Vec::new(), acknowledgements: Vec::new() }
-    }
-
-    fn time(&self) -> Now {
-        super::world::time(self.now)
-    }
-
-    fn ask(&mut self, subject: &str, reply: &str, body: &str) {
-        let now = self.time();
-        self.node.publish(now, subject, reply, b"", body.as_bytes());
-    }
-
-    /// Lets the node take the steps that are wanted until it rests.
-    fn run(&mut self, wanted: impl Fn(Step) -> bool) {
-        for _ in 0..10_000 {
-            let mut ready = Vec::new();
-            self.node.ready(self.time(), &mut ready);
-            ready.retain(|step| wanted(*step));
-            let Some(step) = ready.first() else {
-                for event in self.node.take_events() {
-                    if event.reply.starts_with("$JS.ACK.") {
-                        self.acknowledgements.push(event.reply);
-                    } else {
-                        let text = String::from_utf8_lossy(&event.payload).into_owned();
-                        self.replies.push((event.subject, text));
-                    }
-                }
-                return;
-            };
-            self.now += 1000;
-            self.node.step(*step, self.time(), &mut self.draw);
-        }
-        panic!("the node does not come to rest");
-    }
-
-    fn rest(&mut self) {
-        self.run(|_| true);
-    }
-
-    /// So much time passes.
-    fn pass(&mut self, seconds: u64) {
-        let until = self.now + seconds * 1_000_000_000;
-        while self.now < until {
-            self.now = self.node.deadline().0.clamp(self.now + 1, until);
-            self.rest();
-        }
-    }
-
-    /// Where the first message that was delivered is acknowledged.
-    fn acknowledgement(&self) -> &str {
-        self.acknowledgements.first().expect("something was delivered")
-    }
-
-    /// The one answer that a request got.
-    fn answer(&self, reply: &str) -> &str {
-        let mut all = self.replies.iter().filter(|(to, _)| to == reply);
-        let answer = all.next().unwrap_or_else(|| panic!("{reply} got no answer: {:?}", self.replies));
-        assert!(all.next().is_none(), "{reply} got more than one answer");
-        &answer.1
-    }
-}
-
 #[test]
 fn requests_that_wait_when_the_store_fails_are_refused() {
     let mut stage = Stage::new(None);
-    stage.ask("$JS.API.STREAM.CREATE.A", "_R.create", r#"{"name":"A","subjects":["a"],"storage":"file"}"#);
-    stage.rest();
-    stage.ask(
-        "$JS.API.CONSUMER.CREATE.A.old",
-        "_R.old",
-        r#"{"stream_name":"A","config":{"name":"old","durable_name":"old","ack_policy":"explicit"}}"#,
-    );
-    stage.rest();
-    assert!(stage.answer("_R.create").contains("did_create"), "{}", stage.answer("_R.create"));
+    stage.make_with_consumer("old");
     stage.ask("a", "_R.publish", "message");
     stage.ask(
         "$JS.API.STREAM.UPDATE.A",
@@ -158,14 +54,7 @@ fn requests_that_wait_when_the_store_fails_are_refused() {
 #[test]
 fn a_start_under_another_key_is_over_when_nothing_is_under_the_former_one() {
     let mut stage = Stage::new(at_rest("one", None));
-    stage.ask("$JS.API.STREAM.CREATE.A", "_R.create", r#"{"name":"A","subjects":["a"],"storage":"file"}"#);
-    stage.rest();
-    stage.ask(
-        "$JS.API.CONSUMER.CREATE.A.c",
-        "_R.c",
-        r#"{"stream_name":"A","config":{"name":"c","durable_name":"c","ack_policy":"explicit"}}"#,
-    );
-    stage.rest();
+    stage.make_with_consumer("c");
     let (files, now) = (stage.files.clone(), stage.now);
     drop(stage);
     files.kill();

@@ -19,6 +19,10 @@ mod json;
 mod lives;
 mod model;
 mod node;
+#[cfg(test)]
+mod racing_tests;
+#[cfg(test)]
+mod stage;
 mod swarm;
 pub mod tamper;
 mod trouble;

@@ -45,6 +45,8 @@ pub(crate) enum Told {
     Again(Box<Again>),
     /// The last part of a list will not come: the list goes without it.
     Gathered(Arc<Gather>),
+    /// Every stream of an account is to be deleted.
+    Purge(Arc<JsAccount>),
     /// The server goes down.
     Stop,
 }
@@ -427,31 +429,25 @@ impl Manager {
         if handle.phase() == Phase::Deleting {
             return request.refuse(batch, kind, &super::unknown_stream(), now);
         }
-        if handle.phase() == Phase::Offline {
-            return self.delete_offline(batch, request, &handle, now);
+        if !self.end(&account, &handle) {
+            return request.refuse(batch, kind, &super::unknown_stream(), now);
         }
-        account.delete(&handle);
         let key = (account.name().to_owned(), name.to_owned());
         // Answered when everything is gone, before whoever waits for the name.
         self.parked.entry(key).or_default().push_front(request);
-        let _ = handle.inbox.send(Item::Order(Box::new(Order::Delete)));
     }
 
-    /// A stream that nobody serves: its folder is removed.
-    fn delete_offline(
-        &mut self,
-        batch: &mut Batch,
-        request: Box<ApiRequest>,
-        handle: &Arc<StreamHandle>,
-        now: Now,
-    ) {
-        let Some(disk) = self.js.disk() else {
-            return request.refuse(batch, kind::STREAM_DELETE, &super::unknown_stream(), now);
-        };
-        request.account.delete(handle);
-        let (account, name) = (request.account.clone(), handle.name.clone());
-        let key = (account.name().to_owned(), name.to_string());
-        self.parked.entry(key).or_default().push_front(request);
+    /// Has a stream deleted, by its host or, where nobody serves it, with its folder. What waits for the name is told when it is gone. False if
+    /// there is nobody to do it.
+    fn end(&self, account: &Arc<JsAccount>, handle: &Arc<StreamHandle>) -> bool {
+        if handle.phase() != Phase::Offline {
+            account.delete(handle);
+            let _ = handle.inbox.send(Item::Order(Box::new(Order::Delete)));
+            return true;
+        }
+        let Some(disk) = self.js.disk() else { return false };
+        account.delete(handle);
+        let (account, name) = (account.clone(), handle.name.clone());
         let js = self.js.clone();
         self.js.jobs.run(Box::new(move |_| {
             let folder = format!("{}/streams/{name}", account.name());
@@ -460,6 +456,7 @@ impl Manager {
             }
             js.manager.tell(Told::Gone(account, name));
         }));
+        true
     }
 
     fn tell_host(
@@ -504,11 +501,18 @@ impl Manager {
                         account.remove(&handle.name);
                         let error = errors::STREAM_CREATE.because("error creating store for stream");
                         request.refuse(batch, kind::STREAM_CREATE, &error, now);
+                        // It may have been deleted meanwhile, and others may wait for the name.
+                        self.unpark(batch, &account, &handle.name, now);
                     }
                 }
             }
             Told::Again(again) => self.again(batch, *again, now),
             Told::Gathered(gather) => gather.finish(batch, now),
+            Told::Purge(account) => {
+                for stream in account.streams() {
+                    self.end(&account, &stream);
+                }
+            }
             Told::Stop => self.over = true,
         }
     }
@@ -538,6 +542,10 @@ impl Manager {
         account.remove(name);
         let event = StreamAction { stream: name, deed: Deed::Delete };
         crate::advise::send(&self.js, account, batch, &event, &mut self.entropy, now);
+        self.unpark(batch, account, name, now);
+    }
+
+    fn unpark(&mut self, batch: &mut Batch, account: &Arc<JsAccount>, name: &Arc<str>, now: Now) {
         let key = (account.name().to_owned(), name.to_string());
         for request in self.parked.remove(&key).unwrap_or_default() {
             let is_delete =

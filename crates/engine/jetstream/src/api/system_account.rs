@@ -10,7 +10,7 @@ use midge_jsapi::errors;
 use midge_jsapi::responses::{self, AccountPurged, kind};
 use midge_jsapi::subjects::{self, ApiCall};
 
-use crate::host::{Item, Order};
+use super::manager::Told;
 use crate::system::JetStream;
 
 /// See the module.
@@ -28,7 +28,7 @@ pub(crate) fn install(js: &Arc<JetStream>) {
 }
 
 impl SystemDoor {
-    /// Removes everything that an account has, served or not.
+    /// Has every stream of an account deleted.
     fn purge_account(&self, name: &str) -> Vec<u8> {
         let mut body = Vec::new();
         if name.contains(['/', '\\']) {
@@ -37,10 +37,7 @@ impl SystemDoor {
             return body;
         }
         if let Some(account) = self.js.account(name) {
-            for stream in account.streams() {
-                account.delete(&stream);
-                let _ = stream.inbox.send(Item::Order(Box::new(Order::Delete)));
-            }
+            self.js.manager.tell(Told::Purge(account));
         }
         responses::encode(kind::ACCOUNT_PURGE, None, &AccountPurged { initiated: true }, &mut body);
         body

@@ -235,7 +235,7 @@ impl Consumers {
         let hash = subjects::hash8(account.name().as_bytes());
         let place = format!("{domain}.{}", String::from_utf8_lossy(&hash));
         let Some(slot) = self.slot(id) else { return };
-        slot.close(account);
+        slot.unwatch(account);
         let consumer = &slot.consumer;
         let identity = consumer.identity();
         let (stream, name) = (&*identity.stream, &*identity.name);
@@ -251,14 +251,12 @@ impl Consumers {
             doors.push((format!("$JS.FC.{stream}.{name}.*"), ForConsumer::Flow));
             doors.push((format!("$JS.FC.{place}.{stream}.{name}.*"), ForConsumer::Flow));
         }
-        for (subject, what) in doors {
+        let doors = doors.into_iter().map(|(subject, what)| {
             let door = Arc::new(ConsumerDoor { inbox: inbox.clone(), id, what });
-            let subscription =
-                Arc::new(Subscription::new(Target::Internal(door), subject.as_bytes(), None, b"js", false));
-            if account.account.insert(subscription.clone()).is_ok() {
-                slot.doors.push(subscription);
-            }
-        }
+            Arc::new(Subscription::new(Target::Internal(door), subject.as_bytes(), None, b"js", false))
+        });
+        // At once, so that no acknowledgement or pull gets lost by an update.
+        slot.doors = account.account.replace(&slot.doors, doors.collect());
         if consumer.is_push() {
             let subject = consumer.config().deliver_subject.as_bytes();
             let watcher = Arc::new(InterestDoor::new(inbox.clone(), id));
@@ -272,6 +270,10 @@ impl Slot {
     fn close(&mut self, account: &JsAccount) {
         account.account.remove_all(self.doors.iter());
         self.doors.clear();
+        self.unwatch(account);
+    }
+
+    fn unwatch(&mut self, account: &JsAccount) {
         if let Some((subject, watcher)) = self.watched.take() {
             let watcher: Arc<dyn Watcher> = watcher;
             account.account.unwatch(&subject, &watcher);

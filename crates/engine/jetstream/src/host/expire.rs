@@ -48,7 +48,8 @@ impl Host {
         if now.mono < self.expire_at && self.stream.deadline().is_none_or(|at| now.mono < at) {
             return;
         }
-        let admit = Allowance { js: &self.js, account: &self.account, storage: self.config.storage };
+        let (storage, untold) = (self.config.storage, self.untold());
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,

@@ -149,31 +149,25 @@ impl Host {
         let door = ConsumerDoor { inbox: self.handle.inbox.clone(), id: at as u32, what };
         let target = Target::Internal(Arc::new(door));
         let door = Arc::new(Subscription::new(target, &subject, None, b"js", false));
-        let opened = self.account.account.insert(door.clone()).is_ok().then_some(door);
         let Some(slot) = self.follow.slots.get_mut(at) else { return };
         let place = if deliveries { &mut slot.deliveries } else { &mut slot.replies };
-        if let Some(old) = std::mem::replace(place, opened) {
-            self.account.account.remove(&old);
-        }
+        let old: Vec<_> = place.take().into_iter().collect();
+        *place = self.account.account.replace(&old, vec![door]).pop();
     }
 
     /// A mirror that is current answers direct gets for its origin, if it may.
     fn open_mirror_doors(&mut self) {
-        self.account.account.remove_all(self.follow.mirror_doors.iter());
-        self.follow.mirror_doors.clear();
-        let Some(mirror) = self.config.mirror.as_ref().filter(|m| m.external.is_none()) else { return };
         let current = self.follow.slots.first().is_some_and(|slot| slot.link.lag() < CURRENT_LAG);
-        if !self.config.mirror_direct || !current {
-            return;
-        }
-        for tail in ["", ".>"] {
-            let subject = format!("$JS.API.DIRECT.GET.{}{tail}", mirror.name);
-            let target = Target::Internal(Arc::new(GetDoor(self.handle.inbox.clone())));
-            let door = Arc::new(Subscription::new(target, subject.as_bytes(), Some(b"_sys_"), b"js", false));
-            if self.account.account.insert(door.clone()).is_ok() {
-                self.follow.mirror_doors.push(door);
-            }
-        }
+        let answers = self.config.mirror_direct && current;
+        let origin = self.config.mirror.as_ref().filter(|mirror| answers && mirror.external.is_none());
+        let doors = origin.into_iter().flat_map(|mirror| {
+            ["", ".>"].map(|tail| {
+                let subject = format!("$JS.API.DIRECT.GET.{}{tail}", mirror.name);
+                let target = Target::Internal(Arc::new(GetDoor(self.handle.inbox.clone())));
+                Arc::new(Subscription::new(target, subject.as_bytes(), Some(b"_sys_"), b"js", false))
+            })
+        });
+        self.follow.mirror_doors = self.account.account.replace(&self.follow.mirror_doors, doors.collect());
     }
 
     /// What time brings.
@@ -317,7 +311,8 @@ impl Host {
         if slot.role == Role::Mirror {
             return self.stream.mirror(&mut self.store, message, &slot.renaming, now, &mut self.entropy);
         }
-        let admit = Allowance { js: &self.js, account: &self.account, storage: self.config.storage };
+        let (storage, untold) = (self.config.storage, self.untold());
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,

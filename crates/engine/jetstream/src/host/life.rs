@@ -85,6 +85,11 @@ pub(crate) enum Life {
 }
 
 impl Life {
+    /// The first turn is to come: what is in the inbox already comes behind what that does, which may be deletion.
+    pub(super) fn is_to_begin(&self) -> bool {
+        matches!(self, Life::Beginning(_) | Life::Restoring(_) | Life::Recovered(_) | Life::Again(_))
+    }
+
     /// Nothing is taken any more.
     pub(super) fn is_ending(&self) -> bool {
         matches!(self, Life::Stopping { .. } | Life::Deleting { .. })
@@ -124,6 +129,8 @@ impl Host {
                 if let Some(request) = request {
                     self.begin_serving(batch, request, now);
                 }
+                // What came before may be served from now on.
+                self.come_back();
                 false
             }
             Life::Restoring(request) => {
@@ -131,18 +138,21 @@ impl Host {
                     let request = self.ask(request);
                     self.begin_restore(batch, request, now);
                 }
+                self.come_back();
                 false
             }
             Life::Recovered(opened) => {
                 if let Some(opened) = opened {
                     self.install(batch, *opened, now);
                 }
+                self.come_back();
                 false
             }
             Life::Again(opened) => {
                 if let Some((opened, request)) = opened {
                     self.begin_again_with(batch, *opened, request, now);
                 }
+                self.come_back();
                 false
             }
             Life::Serving => {
@@ -211,15 +221,12 @@ impl Host {
         self.store.replace_files(files, Promise::Durable);
     }
 
-    /// Lets messages reach the stream.
+    /// Lets messages reach the stream. Doors that were open are replaced at once: who publishes meanwhile finds them or the new ones.
     pub(super) fn open_doors(&mut self) {
-        self.close_doors();
         let inbox = &self.handle.inbox;
+        let mut doors = Vec::new();
         let mut open = |subject: &[u8], queue: Option<&[u8]>, target: Target| {
-            let subscription = Arc::new(Subscription::new(target, subject, queue, b"js", false));
-            if self.account.account.insert(subscription.clone()).is_ok() {
-                self.doors.push(subscription);
-            }
+            doors.push(Arc::new(Subscription::new(target, subject, queue, b"js", false)));
         };
         for subject in &self.config.subjects {
             let door = PublishDoor {
@@ -237,6 +244,7 @@ impl Host {
                 open(subject.as_bytes(), Some(b"_sys_"), Target::Internal(door));
             }
         }
+        self.doors = self.account.account.replace(&self.doors, doors);
     }
 
     fn close_all_doors(&mut self) {
@@ -486,6 +494,8 @@ impl Host {
         self.free_usage();
         self.store.delete();
         self.life = Life::Deleting { unregistered: false, rest: false };
+        // One in memory is gone with this turn, and its batches with it.
+        self.end_batches();
         self.submit();
     }
 
@@ -554,6 +564,7 @@ impl Host {
             self.js.opened();
         }
         self.close_all_doors();
+        self.end_batches();
         let why = "stopped after an internal error".to_owned();
         self.handle.set_offline(Offline { why, ..Offline::default() });
         self.handle.vitals.failed.store(true, Ordering::Release);

@@ -234,12 +234,17 @@ impl Host {
         self.completions = completions;
     }
 
+    fn takes_inputs(&self) -> bool {
+        let ready = !self.opening && !self.life.is_to_begin() && !self.life.is_ending();
+        ready && !self.crowded && !self.tasks.is_full() && !self.held.is_full()
+    }
+
     /// Handles inputs, in order; answers whether there may be more.
     fn take_inputs(&mut self, batch: &mut Batch, now: Now) -> bool {
         let mut budget = TURN_INPUTS;
         let mut taken = std::mem::take(&mut self.taken);
         let mut more = false;
-        while !self.crowded && !self.opening && !self.life.is_ending() && !self.tasks.is_full() {
+        while self.takes_inputs() {
             if self.at >= taken.items.len() {
                 taken.items.clear();
                 self.at = 0;

@@ -13,7 +13,7 @@ use midge_sync::atomic::Ordering;
 
 use super::held::{Answer, New, Until};
 use super::{Host, Life, Parts};
-use crate::account::JsAccount;
+use crate::account::{JsAccount, Usage};
 use crate::system::JetStream;
 
 /// What account and server have left for one stream.
@@ -21,6 +21,14 @@ pub(super) struct Allowance<'a> {
     pub(super) js: &'a JetStream,
     pub(super) account: &'a JsAccount,
     pub(super) storage: Storage,
+    /// Bytes that the stream has taken and account and server were not told of.
+    pub(super) untold: i64,
+}
+
+impl Allowance<'_> {
+    fn used(&self, of: &Usage) -> i64 {
+        of.of(self.storage).saturating_add(self.untold)
+    }
 }
 
 impl Admission for Allowance<'_> {
@@ -29,7 +37,7 @@ impl Admission for Allowance<'_> {
             Storage::Memory => self.js.settings.max_memory,
             Storage::File => self.js.settings.max_file,
         };
-        self.js.usage.of(self.storage) > max
+        self.used(&self.js.usage) > max
     }
 
     fn admit(&self, bytes: u64) -> Result<(), ApiError> {
@@ -38,7 +46,7 @@ impl Admission for Allowance<'_> {
             Storage::Memory => limits.max_memory,
             Storage::File => limits.max_storage,
         };
-        let used = self.account.usage.of(self.storage);
+        let used = self.used(&self.account.usage);
         let wanted = used.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
         if max >= 0 && wanted > max { Err(errors::ACCOUNT_RESOURCES_EXCEEDED.into()) } else { Ok(()) }
     }
@@ -53,6 +61,11 @@ impl Admission for Allowance<'_> {
 }
 
 impl Host {
+    /// What is in use here and was not told yet: that happens once in a turn.
+    pub(super) fn untold(&self) -> i64 {
+        i64::try_from(self.store.state().bytes).unwrap_or(i64::MAX).saturating_sub(self.used)
+    }
+
     /// Decides about one message. [`Step::Wait`] leaves it for later.
     pub(super) fn publish(&mut self, batch: &mut Batch, parts: &Parts<'_>, now: Now) -> Step<()> {
         self.store_message(batch, parts, Origin::Client, now)
@@ -91,7 +104,8 @@ impl Host {
             payload: parts.payload,
             origin,
         };
-        let admit = Allowance { js: &self.js, account: &self.account, storage: self.config.storage };
+        let (storage, untold) = (self.config.storage, self.untold());
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,
@@ -123,8 +137,17 @@ impl Host {
 
     /// Open batches are bounded for the whole server, too.
     pub(super) fn count_batches(&mut self) {
-        let ends = matches!(self.life, Life::Deleting { .. });
-        let (atomic, fast) = if ends { (0, 0) } else { self.stream.open_batches() };
+        if !matches!(self.life, Life::Deleting { .. }) {
+            self.tell_batches(self.stream.open_batches());
+        }
+    }
+
+    /// No batch of this stream goes on.
+    pub(super) fn end_batches(&mut self) {
+        self.tell_batches((0, 0));
+    }
+
+    fn tell_batches(&mut self, (atomic, fast): (usize, usize)) {
         let (atomic_before, fast_before) = std::mem::replace(&mut self.open_batches, (atomic, fast));
         for (all, now, before) in
             [(&self.js.atomic_batches, atomic, atomic_before), (&self.js.fast_batches, fast, fast_before)]

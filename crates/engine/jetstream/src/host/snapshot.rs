@@ -11,7 +11,7 @@ use midge_broker::routing::Outgoing;
 use midge_broker::subscription::{Subscription, Target};
 use midge_jsapi::advisories::{SnapshotComplete, SnapshotCreate};
 use midge_jsapi::client_info::ClientInfo;
-use midge_jsapi::errors;
+use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::info::SequenceInfo;
 use midge_jsapi::json;
 use midge_jsapi::requests::{self, StreamSnapshot};
@@ -128,6 +128,11 @@ impl Host {
         mut state: midge_jsapi::info::StreamState,
         now: Now,
     ) {
+        if self.snapshots.list.len() >= SNAPSHOTS {
+            // Others that were asked for at the same time came first.
+            let error = ApiError::from(errors::INSUFFICIENT_RESOURCES);
+            return request.refuse(batch, kind::STREAM_SNAPSHOT, &error, now);
+        }
         let client = client::of(&request.from, &self.account, &self.js, now);
         let name = self.handle.name.clone();
         self.advise(batch, &SnapshotCreate { stream: &name, state: &state, client: &client }, now);

@@ -88,7 +88,10 @@ impl Host {
         }
         match (existing, asked.action) {
             (None, Action::Update) => refuse(batch, &errors::CONSUMER_DOES_NOT_EXIST.into()),
-            (None, _) => self.begin_consumer(batch, request, config, wanted.name.into(), wanted.unnamed, now),
+            (None, action) => {
+                let (name, unnamed) = (wanted.name.into(), wanted.unnamed);
+                self.begin_consumer(batch, request, config, name, unnamed, action, now);
+            }
             (Some(id), action) => self.change_consumer(batch, request, id, config, action, now),
         }
     }
@@ -196,6 +199,7 @@ impl Host {
     }
 
     /// Looks for where a new consumer begins.
+    #[allow(clippy::too_many_arguments)]
     fn begin_consumer(
         &mut self,
         batch: &mut Batch,
@@ -203,9 +207,11 @@ impl Host {
         config: ConsumerConfig,
         name: Arc<str>,
         unnamed: bool,
+        action: Action,
         now: Now,
     ) {
         let mut query = StartQuery::new(&config, self.config.max_msgs_per_subject);
+        let mut waited = false;
         self.begin(
             batch,
             now,
@@ -213,21 +219,30 @@ impl Host {
                 let appended = host.store.appended();
                 let start = match query.step(&mut host.store, appended) {
                     Step::Ready(start) => start,
-                    Step::Wait => return Step::Wait,
+                    Step::Wait => {
+                        waited = true;
+                        return Step::Wait;
+                    }
                     Step::Failed(error) => {
                         let error = errors::CONSUMER_CREATE.because(&error);
                         request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
                         return Step::Ready(());
                     }
                 };
-                // Another request for the same name may have come first.
-                match host.consumers.find(&name) {
-                    Some(id) => {
-                        let (request, config) = (request.clone(), config.clone());
-                        host.change_consumer(batch, request, id, config, Action::CreateOrUpdate, now);
+                let existing = host.consumers.find(&name);
+                let checked = if std::mem::take(&mut waited) {
+                    // Others may have come first, with this name or with what this one was checked against.
+                    host.check_consumer(config.clone(), &name, existing, false)
+                } else {
+                    Ok(config.clone())
+                };
+                match (checked, existing) {
+                    (Err(error), _) => request.refuse(batch, kind::CONSUMER_CREATE, &error, now),
+                    (Ok(config), Some(id)) => {
+                        host.change_consumer(batch, request.clone(), id, config, action, now);
                     }
-                    None => {
-                        host.add_consumer(batch, request.clone(), config.clone(), &name, unnamed, start, now)
+                    (Ok(config), None) => {
+                        host.add_consumer(batch, request.clone(), config, &name, unnamed, start, now);
                     }
                 }
                 Step::Ready(())
@@ -297,23 +312,24 @@ impl Host {
     /// Answers with a consumer, once it is kept. A new one is told as it was before its first delivery, so that what is pending is all there
     /// is to come.
     fn told_created(&mut self, batch: &mut Batch, request: Asked, id: u32, created: bool, now: Now) {
-        let name = self.consumers.get(id).map(|c| c.identity().name.clone());
         let first = if created { self.told_consumer(id, now) } else { None };
         self.when_durable(
             batch,
             now,
             Box::new(move |host, batch, now| {
-                let Some(name) = name else { return };
-                let Some(id) = host.consumers.find(&name) else { return };
-                let info = first.or_else(|| host.told_consumer(id, now));
-                let internal =
-                    info.as_ref().and_then(|i| i.config.as_ref()).is_some_and(|c| c.direct || c.sourcing);
+                // One that was made is told of, though it may be deleted by now.
+                let Some(info) = first.or_else(|| host.told_consumer(id, now)) else {
+                    let error = ApiError::from(errors::CONSUMER_NOT_FOUND);
+                    return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
+                };
+                let internal = info.config.as_ref().is_some_and(|c| c.direct || c.sourcing);
                 let header = if internal { host.identity_header() } else { Vec::new() };
+                let name = info.name.clone();
                 let mut body = Vec::new();
                 midge_jsapi::responses::encode(
                     kind::CONSUMER_CREATE,
                     None,
-                    &ConsumerTold { info },
+                    &ConsumerTold { info: Some(info) },
                     &mut body,
                 );
                 request.send(batch, &header, body, false, now);

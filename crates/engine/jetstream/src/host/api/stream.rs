@@ -70,10 +70,18 @@ impl Host {
             batch,
             now,
             Box::new(move |host, batch, now| {
-                host.told_info(now).map(|info| {
-                    let answer = StreamCreated { info: Some(info), did_create };
-                    request.answer(batch, kind::STREAM_CREATE, &answer, now);
-                })
+                let info = match host.told_info(now) {
+                    Step::Ready(info) => info,
+                    Step::Wait => return Step::Wait,
+                    Step::Failed(error) => {
+                        let error = errors::STREAM_GENERAL.because(&error);
+                        request.refuse(batch, kind::STREAM_CREATE, &error, now);
+                        return Step::Ready(());
+                    }
+                };
+                let answer = StreamCreated { info: Some(info), did_create };
+                request.answer(batch, kind::STREAM_CREATE, &answer, now);
+                Step::Ready(())
             }),
         );
     }
@@ -312,16 +320,21 @@ impl Host {
                     batch,
                     now,
                     Box::new(move |host, batch, now| {
-                        let domain = host.js.settings.domain.clone();
-                        let step = host.told_info(now).map(|info| {
-                            let info = Some(StreamInfo { domain, ..info });
-                            request.answer(batch, kind::STREAM_UPDATE, &StreamUpdated { info }, now);
-                        });
-                        if step == Step::Ready(()) {
-                            let name = host.handle.name.clone();
-                            host.advise(batch, &StreamAction { stream: &name, deed: Deed::Modify }, now);
-                        }
-                        step
+                        let info = match host.told_info(now) {
+                            Step::Ready(info) => info,
+                            Step::Wait => return Step::Wait,
+                            Step::Failed(error) => {
+                                let error = errors::STREAM_GENERAL.because(&error);
+                                request.refuse(batch, kind::STREAM_UPDATE, &error, now);
+                                return Step::Ready(());
+                            }
+                        };
+                        let info = StreamInfo { domain: host.js.settings.domain.clone(), ..info };
+                        let updated = StreamUpdated { info: Some(info) };
+                        request.answer(batch, kind::STREAM_UPDATE, &updated, now);
+                        let name = host.handle.name.clone();
+                        host.advise(batch, &StreamAction { stream: &name, deed: Deed::Modify }, now);
+                        Step::Ready(())
                     }),
                 );
             }),

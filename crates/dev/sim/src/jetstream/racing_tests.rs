@@ -1,0 +1,97 @@
+//! Requests that overtake each other: each is answered once, and nothing is counted that is gone.
+
+use super::node::Step;
+use super::stage::Stage;
+
+#[test]
+fn what_is_made_and_deleted_at_once_is_answered_for_both() {
+    for storage in ["memory", "file"] {
+        let mut stage = Stage::new(None);
+        let config = format!(r#"{{"name":"A","subjects":["a"],"storage":"{storage}"}}"#);
+        stage.ask("$JS.API.STREAM.CREATE.A", "_R.create", &config);
+        stage.ask("$JS.API.STREAM.DELETE.A", "_R.delete", "");
+        stage.rest();
+        assert!(!stage.answer("_R.create").is_empty());
+        assert!(stage.answer("_R.delete").contains(r#""success":true"#), "{}", stage.answer("_R.delete"));
+    }
+    let mut stage = Stage::new(None);
+    stage.make_with_consumer("c");
+    let config = r#"{"stream_name":"A","config":{"name":"d","durable_name":"d","ack_policy":"explicit"}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.A.d", "_R.made", config);
+    stage.ask("$JS.API.CONSUMER.DELETE.A.d", "_R.deleted", "");
+    let change = config.replace(r#""d""#, r#""c""#).replace("explicit", r#"explicit","description":"new"#);
+    stage.ask("$JS.API.CONSUMER.CREATE.A.c", "_R.changed", &change);
+    stage.ask("$JS.API.CONSUMER.DELETE.A.c", "_R.last", "");
+    stage.rest();
+    assert!(stage.answer("_R.made").contains(r#""name":"d""#), "{}", stage.answer("_R.made"));
+    assert!(stage.answer("_R.changed").contains("10014"), "{}", stage.answer("_R.changed"));
+    for reply in ["_R.deleted", "_R.last"] {
+        assert!(stage.answer(reply).contains(r#""success":true"#), "{}", stage.answer(reply));
+    }
+}
+
+#[test]
+fn a_deleted_stream_gives_its_open_batches_back() {
+    let mut stage = Stage::new(None);
+    // The server opens a thousand.
+    for round in 0..25 {
+        let config = r#"{"name":"M","subjects":["m"],"storage":"memory","allow_atomic":true}"#;
+        stage.ask("$JS.API.STREAM.CREATE.M", &format!("_R.create.{round}"), config);
+        stage.rest();
+        for batch in 0..50 {
+            let header =
+                format!("NATS/1.0\r\nNats-Batch-Id: {batch}\r\nNats-Batch-Sequence: 1\r\n\r\n").into_bytes();
+            let now = stage.time();
+            stage.node.publish(now, "m", &format!("_R.{round}.{batch}"), &header, b"");
+        }
+        stage.rest();
+        assert_eq!(stage.answer(&format!("_R.{round}.49")), "");
+        stage.ask("$JS.API.STREAM.DELETE.M", &format!("_R.delete.{round}"), "");
+        stage.rest();
+    }
+}
+
+#[test]
+fn copies_that_are_asked_for_together_are_as_many_as_may_be() {
+    let mut stage = Stage::new(None);
+    stage.make_with_consumer("c");
+    stage.ask("a", "_R.publish", "message");
+    stage.run(|step| !matches!(step, Step::Disk(_)));
+    for at in 0..20 {
+        let body = format!(r#"{{"deliver_subject":"nobody.{at}"}}"#);
+        stage.ask("$JS.API.STREAM.SNAPSHOT.A", &format!("_R.copy.{at}"), &body);
+    }
+    stage.rest();
+    let begun = (0..20).filter(|at| stage.answer(&format!("_R.copy.{at}")).contains(r#""config""#)).count();
+    assert_eq!(begun, 8);
+}
+
+/// A consumer that acknowledges all up to a message has done with its own, not with what lies between for others.
+#[test]
+fn an_acknowledgement_of_many_leaves_a_work_queue_what_others_work_at() {
+    let mut stage = Stage::new(None);
+    let config = r#"{"name":"W","subjects":["w.*"],"storage":"file","retention":"workqueue"}"#;
+    stage.ask("$JS.API.STREAM.CREATE.W", "_R.create", config);
+    stage.rest();
+    for at in 0..3 {
+        stage.ask("w.own", &format!("_R.own.{at}"), "message");
+        stage.ask("w.other", &format!("_R.other.{at}"), "message");
+        stage.ask("w.nobody", &format!("_R.nobody.{at}"), "message");
+    }
+    let other = r#"{"stream_name":"W","config":{"durable_name":"other","ack_policy":"explicit","filter_subject":"w.other"}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.W.other", "_R.other", other);
+    let own = r#"{"stream_name":"W","config":{"durable_name":"own","deliver_subject":"_D.c","ack_policy":"flow_control","max_ack_pending":3,"filter_subject":"w.own"}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.W.own", "_R.own", own);
+    stage.pass(3);
+    assert!(stage.answer("_R.own").contains(r#""created""#), "{}", stage.answer("_R.own"));
+    let question = stage.questions.last().expect("it asks").clone();
+    let now = stage.time();
+    let header = b"NATS/1.0\r\nNats-Last-Consumer: 3\r\nNats-Last-Stream: 7\r\n\r\n";
+    stage.node.publish(now, &question, "", header, b"");
+    stage.rest();
+    stage.ask("$JS.API.STREAM.INFO.W", "_R.info", r#"{"subjects_filter":">"}"#);
+    stage.rest();
+    let info = stage.answer("_R.info");
+    assert!(info.contains(r#""w.other":3"#) && info.contains(r#""w.nobody":3"#), "{info}");
+    assert!(!info.contains("w.own\":"), "{info}");
+}
