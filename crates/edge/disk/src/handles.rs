@@ -15,6 +15,8 @@ pub(crate) struct OpenFile {
     pub(crate) path: Box<str>,
     /// What it has to look like, of a block file that is open for writing.
     pub(crate) expected: Option<Arc<Expected>>,
+    /// Whether it was opened for whole sectors, and the system takes them past the page cache.
+    pub(crate) direct: bool,
 }
 
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@
 //! `docs/decisions/004-one-journal-per-store-directory.md`.
 #![forbid(unsafe_code)]
 
+mod direct;
 mod disk;
 mod driver;
 mod handles;

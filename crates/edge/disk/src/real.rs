@@ -7,6 +7,7 @@ use midge_store::port::{DiskError, Entry, Fault, Files, Handle, Mode};
 use rustix::fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode as Bits, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::direct;
 use crate::handles::{Handles, OpenFile};
 use crate::paths::{failed, inside};
 use crate::watch::{self, Watch};
@@ -147,18 +148,20 @@ impl Files for RealFiles {
             | match mode {
                 Mode::Read => OFlags::RDONLY,
                 Mode::Write => OFlags::RDWR,
-                Mode::Create => OFlags::RDWR | OFlags::CREATE,
+                Mode::Create | Mode::Sectors => OFlags::RDWR | OFlags::CREATE,
             };
         let relative = inside("open", path)?;
-        let fd = retry(|| rustix::fs::openat(&self.folder, relative, flags, FILE_MODE))
-            .map_err(|error| failed("open", path, error))?;
+        let open = |flags| retry(|| rustix::fs::openat(&self.folder, relative, flags, FILE_MODE));
+        let past_cache = if mode == Mode::Sectors { open(flags | OFlags::DIRECT).ok() } else { None };
+        let direct = past_cache.is_some();
+        let fd = past_cache.map_or_else(|| open(flags), Ok).map_err(|error| failed("open", path, error))?;
         let stat = || rustix::fs::fstat(&fd).ok();
         let written = mode != Mode::Read;
         if written && watch::is_index(path) {
             self.watch.check_index(path, stat);
         }
         let expected = if written && watch::is_block(path) { self.watch.opened(path, stat) } else { None };
-        self.handles.insert(OpenFile { fd, path: path.into(), expected })
+        self.handles.insert(OpenFile { fd, path: path.into(), expected, direct })
     }
 
     fn close(&self, file: Handle) {
@@ -179,7 +182,11 @@ impl Files for RealFiles {
         } else if watch::is_index(&file.path) {
             self.watch.forget(&file.path, false);
         }
-        let written = write_all(|rest, at| rustix::io::pwrite(&file.fd, rest, at), offset, bytes);
+        let written = if file.direct {
+            direct::write(&file, offset, bytes)
+        } else {
+            write_all(|rest, at| rustix::io::pwrite(&file.fd, rest, at), offset, bytes)
+        };
         if let Some(expected) = &file.expected {
             if written.is_ok() { expected.end(end) } else { expected.fail() }
         }

@@ -309,6 +309,15 @@ pub enum Mode {
     Write,
     /// It is created, with mode 0600, when absent; its folder has to exist.
     Create,
+    /// The same, and through this handle only whole sectors are written, and nothing is read: it may go past the page cache.
+    Sectors,
+}
+
+impl Mode {
+    /// Whether a file that is absent is created.
+    pub fn creates(self) -> bool {
+        matches!(self, Mode::Create | Mode::Sectors)
+    }
 }
 
 /// One entry of a folder.

@@ -204,7 +204,7 @@ impl Files for SimFiles {
         let id = match state.tree.find(path) {
             Some(id) if state.tree.file(id).is_some() => id,
             Some(_) => return Err(error(Fault::Denied, "open", path, "is a folder")),
-            None if mode == Mode::Create => {
+            None if mode.creates() => {
                 let (folder, name) = state.place("open", path)?;
                 let node = state.tree.add(Node::File(Inode::default()));
                 state.tree.name(NameOp::Create { folder, name, node });

@@ -31,6 +31,30 @@ fn files_are_written_read_cut_and_extended() {
 }
 
 #[test]
+fn sectors_are_written_past_the_cache_and_read_through_it() {
+    let place = Place::new();
+    let files = RealFiles::open(&place.0).unwrap();
+    let sectors = files.open("journal", Mode::Sectors).unwrap();
+    let reader = files.open("journal", Mode::Read).unwrap();
+    let mut expected = vec![0; 8192];
+    files.allocate(sectors, 8192).unwrap();
+    let mut write = |offset: usize, len: usize, byte: u8| {
+        files.write_at(sectors, offset as u64, &vec![byte; len]).unwrap();
+        files.sync(sectors).unwrap();
+        expected[offset..offset + len].fill(byte);
+        let mut read = vec![9; 8192];
+        assert_eq!(files.read_at(reader, 0, &mut read).unwrap(), 8192);
+        assert!(read == expected, "{offset} {len}");
+    };
+    write(0, 512, 1);
+    write(1024, 4096, 2);
+    write(512, 1024, 3);
+    // Whoever breaks the promise is served, if slower, and so are those after.
+    write(5000, 100, 4);
+    write(4608, 1024, 5);
+}
+
+#[test]
 fn folders_are_listed_renamed_and_removed() {
     let place = Place::new();
     let files = RealFiles::open(&place.0).unwrap();

@@ -124,7 +124,7 @@ impl Injecting {
 
 impl Files for Injecting {
     fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
-        if mode == Mode::Create {
+        if mode.creates() {
             self.judge("create", path)?;
         }
         let handle = self.files.open(path, mode)?;

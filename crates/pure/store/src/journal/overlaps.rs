@@ -62,7 +62,7 @@ impl Memory {
 impl Files for Memory {
     fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
         let mut tree = self.0.lock().unwrap();
-        if mode != Mode::Create && !tree.files.contains_key(path) {
+        if !mode.creates() && !tree.files.contains_key(path) {
             return Err(error(Fault::Absent, "open", path));
         }
         tree.files.entry(path.into()).or_default();

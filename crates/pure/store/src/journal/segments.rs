@@ -96,7 +96,7 @@ fn zero(files: &dyn Files, handle: Handle, from: u64, to: u64) -> Result<(), Dis
 }
 
 fn create(files: &dyn Files, path: &str, len: u64) -> Result<Handle, DiskError> {
-    let handle = files.open(path, Mode::Create)?;
+    let handle = files.open(path, Mode::Sectors)?;
     let fill = || {
         files.allocate(handle, len)?;
         // Reserved space that was never written costs a metadata update with the first write of each part. One sync of all of it would hold up those of

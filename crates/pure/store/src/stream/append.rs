@@ -5,6 +5,7 @@ use midge_stdx::clock::{Mono, Now};
 
 use super::block::Block;
 use super::cache::Cache;
+use super::load::MAX_FILLED;
 use super::message::header;
 use super::{Discard, MEMORY_OVERHEAD, Medium, Store, StoreError, SubjectState};
 use crate::format::keys::AssetKey;
@@ -179,6 +180,7 @@ impl Store {
                 self.pack(before);
             }
             self.block_filled(len);
+            self.evict_beyond(MAX_FILLED, before);
         }
         self.tail_at = 0;
         last

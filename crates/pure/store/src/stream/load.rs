@@ -20,7 +20,9 @@ use crate::format::scan::{Item, Order, Place, Scan};
 use crate::port::{DiskError, Files, Mode, Op, Work};
 
 /// Blocks, beside the last, that stay in memory; the one that was used longest ago goes first.
-pub(super) const MAX_LOADED: usize = 8;
+const MAX_LOADED: usize = 8;
+/// The same when a block has just been filled, beside that one: who writes fast would fill memory with what nobody may ever read.
+pub(super) const MAX_FILLED: usize = 2;
 /// Bytes of a block file that are read at most.
 const MAX_FILE_LEN: u64 = 256 << 20;
 
@@ -268,7 +270,7 @@ impl Store {
     }
 
     /// Drops blocks from memory until no more than `most` beside the last and `keep` are there.
-    fn evict_beyond(&mut self, most: usize, keep: usize) {
+    pub(super) fn evict_beyond(&mut self, most: usize, keep: usize) {
         if self.disk.is_none() {
             return;
         }

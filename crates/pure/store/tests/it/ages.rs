@@ -242,6 +242,19 @@ fn an_idle_store_gives_its_blocks_back() {
 }
 
 #[test]
+fn who_writes_fast_does_not_fill_memory() {
+    let mut config = Config::new("S", Medium::File);
+    config.block_len = 13_100;
+    let mut rig = Rig::files(config, 1);
+    for i in 0..2000 {
+        append(&mut rig, "k", i, 0, b"");
+        rig.settle(Mono(0));
+    }
+    // The last block, the one before it, and two more, with what leads to their messages.
+    assert!(rig.store.cached_bytes() < 4 * 14_500, "{}", rig.store.cached_bytes());
+}
+
+#[test]
 fn a_block_that_cannot_be_read_whole_is_not_written_anew() {
     for compression in [false, true] {
         // Gone, and cut between two records.

@@ -79,7 +79,7 @@ impl Files for MemFiles {
     fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
         self.with(|tree| {
             if !tree.files.contains_key(path) {
-                if mode != Mode::Create || !(tree.folders.contains(above(path)) || above(path).is_empty()) {
+                if !mode.creates() || !(tree.folders.contains(above(path)) || above(path).is_empty()) {
                     return Err(error(Fault::Absent, "open", path));
                 }
                 tree.files.insert(path.into(), Vec::new());

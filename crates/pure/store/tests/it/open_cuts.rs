@@ -36,7 +36,7 @@ impl<'a> Cut<'a> {
 
 impl Files for Cut<'_> {
     fn open(&self, path: &str, mode: Mode) -> Result<Handle, DiskError> {
-        if mode == Mode::Create {
+        if mode.creates() {
             self.change(path)?;
         }
         self.files.open(path, mode)
