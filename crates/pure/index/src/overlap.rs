@@ -134,6 +134,30 @@ impl<O: PartialEq> Overlaps<O> {
         self.search(subject, wanted).0
     }
 
+    /// Whether an owner of a subject of which this one is a subset is `wanted`. Cost: as [`Overlaps::any`], without a visit of what only overlaps.
+    pub fn covered(&self, subject: &[u8], mut wanted: impl FnMut(&O) -> bool) -> bool {
+        let asked: SmallVec<[&[u8]; 16]> = tokens(subject).collect();
+        let mut walk: SmallVec<[(u32, usize); 16]> = SmallVec::new();
+        walk.push((ROOT, 0));
+        while let Some((id, at)) = walk.pop() {
+            let Some(node) = self.node(id) else { continue };
+            let owners = match asked.get(at) {
+                None => &node.here,
+                Some(token) => {
+                    let star = (node.star != NONE).then_some(node.star);
+                    let same = if is_any(token) || is_rest(token) { None } else { self.child(id, token) };
+                    let fit = [same, star.filter(|_| !is_rest(token))].into_iter().flatten();
+                    fit.for_each(|child| walk.push((child, at + 1)));
+                    &node.rest
+                }
+            };
+            if owners.iter().any(&mut wanted) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The answer, and how many nodes were visited for it.
     fn search(&self, subject: &[u8], mut wanted: impl FnMut(&O) -> bool) -> (bool, usize) {
         let asked: SmallVec<[&[u8]; 16]> = tokens(subject).collect();
@@ -257,7 +281,8 @@ impl<O: PartialEq> Overlaps<O> {
 
 #[cfg(test)]
 mod tests {
-    use midge_subject::wildcard::overlaps;
+    use midge_subject::name::is_valid_subject;
+    use midge_subject::wildcard::{is_subset, overlaps};
     use proptest::prelude::*;
 
     use super::*;
@@ -301,6 +326,30 @@ mod tests {
             prop_assert!(index.is_empty());
             prop_assert_eq!(index.nodes.len() - index.free.len(), 1);
             prop_assert!(index.edges.is_empty());
+        }
+    }
+
+    proptest! {
+        /// The same for what a subject is a part of, where all are valid.
+        #[test]
+        fn the_index_knows_what_covers_as_one_by_one(
+            held in prop::collection::vec((subject(), 0..4u8), 0..24),
+            asked in prop::collection::vec(subject(), 1..8),
+        ) {
+            let valid = |subject: &str| is_valid_subject(subject.as_bytes());
+            let held: Vec<_> = held.into_iter().filter(|(subject, _)| valid(subject)).collect();
+            let mut index = Overlaps::new();
+            for (subject, owner) in &held {
+                index.insert(subject.as_bytes(), *owner);
+            }
+            for asked in asked.iter().filter(|asked| valid(asked)) {
+                for own in 0..4u8 {
+                    let expected = held
+                        .iter()
+                        .any(|(subject, owner)| *owner != own && is_subset(asked.as_bytes(), subject.as_bytes()));
+                    prop_assert_eq!(index.covered(asked.as_bytes(), |owner| *owner != own), expected, "{}", asked);
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::requests::StreamPurge;
 use midge_jsapi::stream_config::StreamConfig;
+use midge_store::format::record::MAX_SEQ;
 use midge_store::stream::{Filter, PurgeQuery, Step, Store, StoreError};
 
 /// What a request to purge asks of the store.
@@ -19,7 +20,12 @@ pub fn query(config: &StreamConfig, request: &StreamPurge) -> Result<PurgeQuery,
     if request.seq > 0 && request.keep > 0 {
         return Err(errors::BAD_REQUEST.into());
     }
-    Ok(PurgeQuery::new(Filter::one(request.filter.as_bytes()), request.seq, request.keep))
+    let filter = Filter::one(request.filter.as_bytes());
+    if filter.is_all() && request.seq > MAX_SEQ + 1 {
+        // The stream would go on at a sequence that cannot be stored.
+        return Err(errors::STREAM_PURGE_FAILED.because(StoreError::Unstorable));
+    }
+    Ok(PurgeQuery::new(filter, request.seq, request.keep))
 }
 
 /// Whether a message may be deleted on request.

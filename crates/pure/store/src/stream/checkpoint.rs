@@ -46,10 +46,13 @@ impl Store {
 
     /// A block is full. The next submission takes an index along when several are and it costs little beside them.
     pub(super) fn block_filled(&mut self, len: u64) {
-        let cost = 256 + 48 * (self.subjects.len() as u64 + self.blocks.len() as u64) + 8 * self.deleted();
+        let cost = 256 + 48 * (self.subjects.len() as u64 + self.blocks.len() as u64);
+        // Deleted sequences may be as many as there are.
+        let cost = cost.saturating_add(self.deleted().saturating_mul(8));
         let Some(disk) = &mut self.disk else { return };
         disk.filled += len;
-        disk.urgent |= disk.filled >= BLOCKS * u64::from(self.config.block_len) && disk.filled >= PART * cost;
+        disk.urgent |= disk.filled >= BLOCKS * u64::from(self.config.block_len)
+            && disk.filled >= cost.saturating_mul(PART);
     }
 
     /// Records are gone, or about to go, that said what limits had removed.

@@ -1,5 +1,6 @@
 //! The checks, in the order in which the Go server makes them, since the first refusal is the one that is told.
 
+use midge_index::overlap::Overlaps;
 use midge_jsapi::consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy};
 use midge_jsapi::errors::{self, ApiError, Code};
 use midge_jsapi::stream_config::Retention;
@@ -181,14 +182,19 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), ApiError> {
         errors::CONSUMER_DUPLICATE_FILTER_SUBJECTS,
     )?;
     let subjects = filters(config);
+    // There may be very many of them.
+    let mut index = Overlaps::new();
+    for (at, subject) in subjects.iter().enumerate() {
+        if name::is_valid_subject(subject.as_bytes()) {
+            index.insert(subject.as_bytes(), at);
+        }
+    }
     for (at, subject) in subjects.iter().enumerate() {
         refuse_if(subject.is_empty(), errors::CONSUMER_EMPTY_FILTER)?;
         if !name::is_valid_subject(subject.as_bytes()) {
             return Err(errors::STREAM_INVALID_CONFIG.because("invalid subject"));
         }
-        let among = subjects.iter().enumerate().any(|(other_at, other)| {
-            at != other_at && wildcard::is_subset(subject.as_bytes(), other.as_bytes())
-        });
+        let among = index.covered(subject.as_bytes(), |other| *other != at);
         refuse_if(among, errors::CONSUMER_OVERLAPPING_SUBJECT_FILTERS)?;
     }
     Ok(())
@@ -263,12 +269,11 @@ fn check_work_queue(config: &ConsumerConfig, cx: &CheckCx<'_>) -> Result<(), Api
     if others.peek().is_some() {
         let own = filters(config);
         refuse_if(own.is_empty(), errors::CONSUMER_WORK_QUEUE_MULTIPLE_UNFILTERED)?;
+        let mut index = Overlaps::new();
+        own.iter().for_each(|own| index.insert(own.as_bytes(), ()));
         let collides = others.any(|(_, other)| {
             let theirs = filters(other);
-            theirs.is_empty()
-                || theirs
-                    .iter()
-                    .any(|theirs| own.iter().any(|own| wildcard::overlaps(own.as_bytes(), theirs.as_bytes())))
+            theirs.is_empty() || theirs.iter().any(|theirs| index.any(theirs.as_bytes(), |()| true))
         });
         refuse_if(collides, errors::CONSUMER_WORK_QUEUE_CONSUMER_NOT_UNIQUE)?;
     }

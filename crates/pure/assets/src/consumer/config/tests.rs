@@ -199,6 +199,21 @@ fn refusals_have_the_numbers_of_the_go_server() {
     assert!(check(partial, &cx(&stream)).is_ok());
 }
 
+/// One by one against all others this would take minutes.
+#[test]
+fn very_many_filters_are_compared_at_once() {
+    let stream = StreamConfig { subjects: texts(&["s.>"]), ..stream() };
+    let mut subjects: Vec<String> = (0..60_000).map(|n| format!("s.{n}.*")).collect();
+    let config = ConsumerConfig { filter_subjects: subjects.clone(), ..pull() };
+    assert!(check(config, &cx(&stream)).is_ok());
+    subjects.push("s.*.a".to_owned());
+    let config = ConsumerConfig { filter_subjects: subjects.clone(), ..pull() };
+    assert!(check(config, &cx(&stream)).is_ok(), "what only overlaps is allowed");
+    subjects.push("s.7.b".to_owned());
+    let config = ConsumerConfig { filter_subjects: subjects, ..pull() };
+    assert_eq!(told(config, &cx(&stream)).0, 10138);
+}
+
 #[test]
 fn starts_have_to_fit_their_policy() {
     let stream = stream();

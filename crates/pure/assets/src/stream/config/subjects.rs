@@ -1,5 +1,6 @@
 //! What a stream listens to, and how subjects change.
 
+use midge_index::overlap::Overlaps;
 use midge_jsapi::errors::{self, ApiError};
 use midge_jsapi::stream_config::StreamConfig;
 use midge_subject::name::is_valid_subject_strict;
@@ -25,6 +26,13 @@ pub(super) fn check(config: &mut StreamConfig, cx: &CheckCx<'_>) -> Result<(), A
 }
 
 fn check_subjects(config: &StreamConfig) -> Result<(), ApiError> {
+    // There may be very many of them.
+    let mut index = Overlaps::new();
+    for (at, subject) in config.subjects.iter().enumerate() {
+        if is_valid_subject_strict(subject.as_bytes()) {
+            index.insert(subject.as_bytes(), at);
+        }
+    }
     for (at, subject) in config.subjects.iter().enumerate() {
         let bytes = subject.as_bytes();
         if !is_valid_subject_strict(bytes) {
@@ -46,6 +54,9 @@ fn check_subjects(config: &StreamConfig) -> Result<(), ApiError> {
             if overlaps(bytes, b"$SYS.>") && !is_subset(bytes, b"$SYS.ACCOUNT.>") {
                 return Err(invalid("subjects that overlap with system api require no-ack to be true"));
             }
+        }
+        if !index.any(bytes, |other| *other != at) {
+            continue;
         }
         let others = config.subjects.iter().enumerate().filter(|(other, _)| *other != at);
         if let Some((_, other)) = others.into_iter().find(|(_, other)| overlaps(bytes, other.as_bytes())) {

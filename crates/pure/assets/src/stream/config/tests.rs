@@ -163,6 +163,19 @@ fn names_texts_and_metadata_have_a_longest_length() {
     assert_eq!(long("name", json!("n".repeat(255))), "ok");
 }
 
+/// One by one against all others this would take minutes.
+#[test]
+fn very_many_subjects_are_compared_at_once() {
+    let streams = others();
+    let mut subjects: Vec<String> = (0..60_000).map(|n| format!("s.{n}.*")).collect();
+    let config = StreamConfig { name: "S".into(), subjects: subjects.clone(), ..StreamConfig::default() };
+    assert!(create(config, "S", &cx(&Alone)).is_ok());
+    subjects.push("s.*.a".to_owned());
+    let config = StreamConfig { name: "S".into(), subjects, ..StreamConfig::default() };
+    let error = create(config, "S", &cx(&streams)).unwrap_err();
+    assert!(error.description.contains("subject \"s.0.*\" overlaps with \"s.*.a\""), "{error}");
+}
+
 #[test]
 fn the_same_stream_may_be_created_again() {
     let stored = new(create(config(&[]), "T", &cx(&Alone))).unwrap();

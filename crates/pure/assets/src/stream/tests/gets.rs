@@ -223,6 +223,9 @@ fn purges_and_deletes_have_to_be_permitted() {
     assert_eq!(code(&StreamConfig { sealed: true, ..config() }, StreamPurge::default()), 10109);
     assert_eq!(code(&StreamConfig { deny_purge: true, ..config() }, StreamPurge::default()), 10110);
     assert_eq!(code(&config(), StreamPurge { seq: 1, keep: 1, ..StreamPurge::default() }), 10003);
+    // Not even once is a stream left where nothing can be stored.
+    let far = StreamPurge { seq: (1 << 62) + 1, ..StreamPurge::default() };
+    assert_eq!(code(&config(), far), 10110);
     let request = StreamPurge { filter: "s.*".into(), keep: 4, ..StreamPurge::default() };
     let mut query = purge::query(&config(), &request).unwrap();
     assert_eq!(bench.store.purge_matching(&mut query), Step::Ready(2));
