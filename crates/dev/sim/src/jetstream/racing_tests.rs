@@ -95,3 +95,34 @@ fn an_acknowledgement_of_many_leaves_a_work_queue_what_others_work_at() {
     assert!(info.contains(r#""w.other":3"#) && info.contains(r#""w.nobody":3"#), "{info}");
     assert!(!info.contains("w.own\":"), "{info}");
 }
+
+/// Who is told of a message follows from a list of filters, which changes with them.
+#[test]
+fn a_consumer_that_gets_something_else_is_told_of_that() {
+    let mut stage = Stage::new(None);
+    let config = r#"{"name":"I","subjects":["i.*"],"storage":"file","retention":"interest"}"#;
+    stage.ask("$JS.API.STREAM.CREATE.I", "_R.create", config);
+    stage.rest();
+    let consumer = |filters: &str| {
+        format!(
+            r#"{{"stream_name":"I","config":{{"durable_name":"c","ack_policy":"explicit","deliver_subject":"_D.c","filter_subjects":[{filters}]}}}}"#
+        )
+    };
+    for (at, filters, delivered) in
+        [(0, r#""i.a""#, 1), (1, r#""i.b","i.c""#, 2), (2, r#""i.a","i.b""#, 2), (3, "", 3)]
+    {
+        stage.ask("$JS.API.CONSUMER.CREATE.I.c", &format!("_R.c.{at}"), &consumer(filters));
+        stage.rest();
+        let before = stage.acknowledgements.len();
+        for subject in ["i.a", "i.b", "i.c"] {
+            stage.ask(subject, &format!("_R.{at}.{subject}"), "message");
+        }
+        stage.rest();
+        assert_eq!(stage.acknowledgements.len() - before, delivered, "filters {filters}");
+    }
+    stage.ask("$JS.API.CONSUMER.DELETE.I.c", "_R.delete", "");
+    stage.ask("i.a", "_R.last", "message");
+    stage.ask("$JS.API.STREAM.INFO.I", "_R.info", "");
+    stage.rest();
+    assert!(stage.answer("_R.info").contains(r#""messages":0,"#), "{}", stage.answer("_R.info"));
+}

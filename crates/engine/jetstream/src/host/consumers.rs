@@ -9,6 +9,7 @@ use midge_assets::stream::publish::Interest;
 use midge_broker::account::Watcher;
 use midge_broker::batch::Batch;
 use midge_broker::subscription::{Subscription, Target};
+use midge_index::overlap::Overlaps;
 use midge_jsapi::stream_config::StreamConfig;
 use midge_jsapi::subjects::{self, AckSubject};
 use midge_stdx::clock::{Mono, Now};
@@ -63,6 +64,10 @@ pub(crate) struct Consumers {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     names: BTreeMap<Arc<str>, u32>,
+    /// Who gets which subjects, so that a message costs what those cost that it is for.
+    filters: Overlaps<u32>,
+    /// Memory that is used again.
+    matched: Vec<u32>,
     /// Those whose files cannot be read. What they need is not known, so that nothing is taken for needless.
     pub(super) unread: BTreeMap<Arc<str>, Unread>,
     /// How many of them serve mirrors and sources of other streams.
@@ -213,12 +218,60 @@ impl Consumers {
         self.direct += usize::from(slot.consumer.config().direct);
         self.slots[place_of(id)] = Some(slot);
         self.names.insert(name, id);
+        self.list_filters(id);
         self.make_ready(id);
         id
     }
 
+    /// Lists what a consumer gets.
+    pub(crate) fn list_filters(&mut self, id: u32) {
+        let Some(slot) = found(&self.slots, id) else { return };
+        let filter = slot.consumer.filter();
+        if filter.is_all() {
+            self.filters.insert(b">", id);
+        }
+        filter.subjects().for_each(|subject| self.filters.insert(subject, id));
+    }
+
+    /// Takes what a consumer gets off the list, before that changes.
+    pub(crate) fn unlist_filters(&mut self, id: u32) {
+        let Some(slot) = found(&self.slots, id) else { return };
+        let filter = slot.consumer.filter();
+        if filter.is_all() {
+            self.filters.remove(b">", &id);
+        }
+        for subject in filter.subjects() {
+            self.filters.remove(subject, &id);
+        }
+    }
+
+    /// Whether one of those that get messages of a subject is as wanted.
+    fn any_of(&self, subject: &[u8], wanted: impl Fn(&Consumer) -> bool) -> bool {
+        self.filters.any(subject, |id| self.get(*id).is_some_and(&wanted))
+    }
+
+    /// Those that get messages of a subject, each once.
+    pub(super) fn take_matched(&mut self, subject: &[u8]) -> Vec<u32> {
+        let mut matched = std::mem::take(&mut self.matched);
+        matched.clear();
+        self.filters.any(subject, |id| {
+            matched.push(*id);
+            false
+        });
+        // Two filters of one consumer may match.
+        matched.sort_unstable();
+        matched.dedup();
+        matched
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give_matched(&mut self, matched: Vec<u32>) {
+        self.matched = matched;
+    }
+
     /// Takes a consumer out, with what let messages reach it closed.
     pub(crate) fn remove(&mut self, id: u32, account: &JsAccount) -> Option<Consumer> {
+        self.unlist_filters(id);
         let mut slot = self.slots.get_mut(place_of(id))?.take_if(|slot| slot.id == id)?;
         slot.close(account);
         self.due.remove(&(slot.due, id));
@@ -283,13 +336,13 @@ impl Slot {
 
 impl Interest for Consumers {
     fn wants(&self, subject: &[u8]) -> bool {
-        !self.unread.is_empty() || self.slots.iter().flatten().any(|slot| slot.consumer.matches(subject))
+        !self.unread.is_empty() || self.any_of(subject, |consumer| consumer.matches(subject))
     }
 }
 
 impl interest::Consumers for Consumers {
     fn need(&self, seq: u64, subject: &[u8]) -> bool {
-        !self.unread.is_empty() || self.slots.iter().flatten().any(|slot| slot.consumer.needs(seq, subject))
+        !self.unread.is_empty() || self.any_of(subject, |consumer| consumer.needs(seq, subject))
     }
 }
 
@@ -447,15 +500,15 @@ impl Host {
         self.consumers.has_ready()
     }
 
-    /// Tells every consumer of a message that can be seen from now on.
+    /// Tells those that get it of a message that can be seen from now on.
     pub(super) fn tell_consumers(&mut self, seq: u64, subject: &[u8]) {
-        for at in 0..self.consumers.slots.len() {
-            let Some(slot) = self.consumers.slots.get_mut(at).and_then(Option::as_mut) else { continue };
-            if slot.consumer.stored(seq, subject) {
-                let id = slot.id;
-                self.consumers.make_ready(id);
+        let matched = self.consumers.take_matched(subject);
+        for id in &matched {
+            if self.consumers.get_mut(*id).is_some_and(|consumer| consumer.stored(seq, subject)) {
+                self.consumers.make_ready(*id);
             }
         }
+        self.consumers.give_matched(matched);
     }
 
     /// Writes the states of consumers whose changes only the journal has, if it asked for that.

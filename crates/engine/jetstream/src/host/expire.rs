@@ -82,12 +82,19 @@ impl Host {
     }
 
     pub(super) fn tell_of_change(&mut self, batch: &mut Batch, change: &Change, now: Now) {
-        for id in self.consumers.ids() {
-            self.with_consumer(batch, id, now, |consumer, cx| match change.seq {
-                0 => consumer.purged(cx),
-                seq => consumer.removed(cx, seq, &change.subject),
+        if change.seq == 0 {
+            for id in self.consumers.ids() {
+                self.with_consumer(batch, id, now, |consumer, cx| consumer.purged(cx));
+            }
+            return;
+        }
+        let matched = self.consumers.take_matched(&change.subject);
+        for id in &matched {
+            self.with_consumer(batch, *id, now, |consumer, cx| {
+                consumer.removed(cx, change.seq, &change.subject);
             });
         }
+        self.consumers.give_matched(matched);
     }
 
     fn tidy(&mut self, batch: &mut Batch, now: Now) {

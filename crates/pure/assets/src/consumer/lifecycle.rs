@@ -16,8 +16,8 @@ use super::pending::is_live;
 use super::push::Push;
 
 impl Consumer {
-    /// A message became visible. Answers whether it is one to deliver, so that [`Consumer::turn`] is worth a call. Call it for every message in
-    /// order, before the turn in which it is visible.
+    /// A message became visible. Answers whether it is one to deliver, so that [`Consumer::turn`] is worth a call. Call it for every message that
+    /// [`Consumer::matches`], in order, before the turn in which it is visible; others change nothing.
     #[inline]
     pub fn stored(&mut self, seq: u64, subject: &[u8]) -> bool {
         let (filter, next) = (&self.next.filter, self.next.from);

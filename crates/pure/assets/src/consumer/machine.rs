@@ -11,7 +11,7 @@ use midge_store::consumer::delta::Delta;
 use midge_store::consumer::{AckPolicy as KeptPolicy, ConsumerStore};
 use midge_store::format::consumer_state::{ConsumerState, SequencePair};
 use midge_store::port::{Promise, Ticket};
-use midge_store::stream::{NextQuery, Store};
+use midge_store::stream::{Filter, NextQuery, Store};
 
 use super::outlet::Cx;
 use super::pending::Waiting;
@@ -303,6 +303,11 @@ impl Consumer {
     /// Whether it takes acknowledgements, by messages to its acknowledgement subjects.
     pub fn takes_acks(&self) -> bool {
         matches!(self.rules.ack, AckPolicy::All | AckPolicy::Explicit)
+    }
+
+    /// What is delivered to it.
+    pub fn filter(&self) -> &Filter {
+        &self.next.filter
     }
 
     /// Whether a message of this subject is delivered to it.

@@ -363,7 +363,9 @@ impl Host {
                 return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
             }
             Ok(Change::Changed(new)) => {
+                self.consumers.unlist_filters(id);
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.update(cx, *new));
+                self.consumers.list_filters(id);
                 self.keep_consumer(id);
                 self.consumers.open_doors(id, &self.account, &self.handle.inbox);
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.interest_changed(cx));
