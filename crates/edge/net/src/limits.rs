@@ -12,7 +12,7 @@ pub const LARGE_MESSAGE: usize = 64 * 1024;
 pub const READS_PER_TURN: u32 = 4;
 
 /// Queues that a batch writes itself; the owners of the rest are woken.
-pub const INLINE_QUEUES: usize = 1024;
+pub const INLINE_QUEUES: usize = 64;
 
 /// How long a batch writes itself before it wakes the owners of what is left.
 pub const INLINE_TIME: Duration = Duration::from_millis(1);
