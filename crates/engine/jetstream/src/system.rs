@@ -195,6 +195,10 @@ impl JetStream {
     pub(crate) fn run(&self, host: Host, handle: &StreamHandle) {
         self.hosts.fetch_add(1, Ordering::AcqRel);
         self.runner.run(Box::new(host), handle.inbox.signal().clone(), self.next_placement());
+        if self.is_stopping() {
+            // It was being opened when the others were told.
+            let _ = handle.inbox.send(Item::Order(Box::new(Order::Stop)));
+        }
     }
 
     /// One of the streams that were found is open, or known to be damaged.

@@ -39,8 +39,15 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) async fn new(server: &Server) -> User {
+        User::named(server, "").await
+    }
+
+    /// One whose password is the name.
+    async fn named(server: &Server, name: &str) -> User {
         let mut client = Client::open(server).await;
-        client.login(r#"{"verbose":false,"headers":true,"no_responders":true}"#).await;
+        let login = format!(r#""user":"{name}","pass":"{name}","#);
+        let login = if name.is_empty() { "" } else { &login };
+        client.login(&format!(r#"{{{login}"verbose":false,"headers":true,"no_responders":true}}"#)).await;
         client.subscribe("in.>", "in").await;
         User { client, next: 0 }
     }
@@ -338,5 +345,34 @@ async fn what_a_stream_may_take_is_not_passed_by_what_comes_at_once() {
     }
     // The one with which the limit is passed is the last.
     assert_eq!(stored, (1 << 20) / 60_000 + 1);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_account_that_is_purged_loses_streams_that_nobody_serves_as_well() {
+    let folder = Folder::new();
+    let accounts = "}\nsystem_account: S\naccounts {\
+         A {jetstream: enabled, users: [{user: a, password: a}]}, S {users: [{user: s, password: s}]}";
+    let server = folder.server(accounts).await;
+    let mut user = User::named(&server, "a").await;
+    user.api("STREAM.CREATE.S", STREAM).await;
+    user.api("STREAM.CREATE.T", r#"{"name":"T","subjects":["t"],"storage":"file"}"#).await;
+    server.shutdown().await;
+    let stream = folder.0.join("jetstream/A/streams/S");
+    std::fs::write(stream.join("meta.inf"), "{").expect("damaged");
+
+    let server = folder.server(accounts).await;
+    let mut user = User::named(&server, "a").await;
+    let info = user.api("STREAM.INFO.S", "").await;
+    assert!(info.contains("offline"), "{info}");
+    let purged = User::named(&server, "s").await.api("ACCOUNT.PURGE.A", "").await;
+    assert!(purged.contains(r#""initiated":true"#), "{purged}");
+    // Whoever wants the names waits until they are free.
+    for name in ["S", "T"] {
+        let config = format!(r#"{{"name":"{name}","subjects":["{name}.*"],"storage":"memory"}}"#);
+        let made = user.api(&format!("STREAM.CREATE.{name}"), &config).await;
+        assert!(made.contains(r#""did_create":true"#), "{made}");
+    }
+    assert!(!stream.exists());
     server.shutdown().await;
 }
