@@ -112,6 +112,54 @@ async fn a_stream_that_is_made_again_has_its_messages_and_consumers() {
     }
 }
 
+/// What a machine that fails leaves of files that were never synced.
+#[tokio::test]
+async fn metadata_that_is_empty_or_zero_concerns_nothing_else() {
+    for left in [vec![], vec![0; 300]] {
+        for path in ["meta.inf", "obs/C/meta.inf"] {
+            let folder = Folder::new();
+            fill(&folder, "").await;
+            let server = folder.server("").await;
+            let mut user = User::new(&server).await;
+            user.api("STREAM.CREATE.T", r#"{"name":"T","subjects":["t"]}"#).await;
+            user.ask("t", "x").await;
+            server.shutdown().await;
+            std::fs::write(in_stream(&folder, path), &left).expect("a file");
+
+            let server = folder.server("").await;
+            let mut user = User::new(&server).await;
+            let info = user.api("STREAM.INFO.T", "").await;
+            assert!(info.contains("\"messages\":1,"), "{info}");
+            let (info, expected) = match path {
+                "meta.inf" => (user.api("STREAM.INFO.S", "").await, "10194"),
+                _ => (user.api("CONSUMER.INFO.S.C", "").await, "10014"),
+            };
+            assert!(info.contains(expected), "{path}: {info}");
+            user.api("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#).await;
+            let info = user.api("STREAM.INFO.S", "").await;
+            assert!(info.contains("\"messages\":5,"), "{path}: {info}");
+            let made = user.api("CONSUMER.CREATE.S.C", DURABLE).await;
+            assert!(made.contains(r#""ack_floor":{"consumer_seq":2,"stream_seq":2"#), "{path}: {made}");
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Its state is damaged, and nothing else.
+#[tokio::test]
+async fn a_consumer_without_its_state_begins_anew() {
+    let folder = Folder::new();
+    fill(&folder, "").await;
+    let state = in_stream(&folder, "obs/C/o.dat");
+    damage(&state);
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let info = user.api("CONSUMER.INFO.S.C", "").await;
+    assert!(info.contains(r#""delivered":{"consumer_seq":0,"stream_seq":0"#), "{info}");
+    assert!(info.contains(r#""num_pending":5,"#), "{info}");
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_stream_is_not_made_again_where_messages_would_go() {
     let folder = Folder::new();
@@ -142,6 +190,40 @@ async fn a_stream_is_not_made_again_where_messages_would_go() {
     assert!(queue.contains("10049") && queue.contains("retention workqueue"), "{queue}");
     let limits = user.api("STREAM.CREATE.S", r#"{"name":"S","subjects":["s.>"]}"#).await;
     assert!(limits.contains("\"messages\":5,"), "{limits}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_a_newer_server_is_offline() {
+    let folder = Folder::new();
+    fill(&folder, "").await;
+    let path = in_stream(&folder, "meta.inf");
+    let meta = std::fs::read_to_string(&path).expect("metadata");
+    let newer = meta.replacen(r#""_nats.req.level":"0""#, r#""_nats.req.level":"99""#, 1);
+    assert_ne!(newer, meta, "{meta}");
+    std::fs::write(&path, &newer).expect("a file");
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let why = "stream is offline: unsupported - required API level: 99, current API level: 5";
+    for (subject, body) in [
+        ("STREAM.INFO.S", ""),
+        ("STREAM.PURGE.S", ""),
+        ("STREAM.UPDATE.S", r#"{"name":"S","subjects":["s.>"]}"#),
+        ("CONSUMER.CREATE.S.C", DURABLE),
+        ("CONSUMER.INFO.S.C", ""),
+    ] {
+        let told = user.api(subject, body).await;
+        assert!(told.contains(why), "{subject}: {told}");
+    }
+    let names = user.api("STREAM.NAMES", "").await;
+    assert!(names.contains(r#""streams":["S"]"#), "{names}");
+    server.shutdown().await;
+    assert_eq!(std::fs::read_to_string(&path).expect("metadata"), newer, "its files are as they were");
+    std::fs::write(&path, meta).expect("a file");
+    let server = folder.server("").await;
+    let mut user = User::new(&server).await;
+    let info = user.api("STREAM.INFO.S", "").await;
+    assert!(info.contains("\"messages\":5,") && info.contains("\"consumer_count\":1"), "{info}");
     server.shutdown().await;
 }
 

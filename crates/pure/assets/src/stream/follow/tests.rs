@@ -47,6 +47,18 @@ impl Wire {
         self.link.tick(self.now, start, &mut self.entropy, &mut self.out);
     }
 
+    /// Where the answer to the request that goes out is awaited, and deliveries are.
+    fn listens(&self) -> [String; 2] {
+        let of = |wanted: bool| {
+            let found = self.out.iter().find_map(|action| match action {
+                Action::Subscribe { subject, deliveries } if *deliveries == wanted => Some(text(subject)),
+                _ => None,
+            });
+            found.expect("a subscription").to_owned()
+        };
+        [of(false), of(true)]
+    }
+
     /// Subject, headers and decoded body of the request that goes out.
     fn request(&mut self) -> (String, String, ConsumerCreate) {
         let mut found = None;
@@ -145,6 +157,47 @@ fn older_servers_are_asked_as_they_understand() {
     wire.pass(31);
     wire.tick(Start::All);
     assert!(wire.link.deadline() > wire.now.mono + Duration::from_secs(20));
+}
+
+#[test]
+fn each_request_has_subjects_of_its_own() {
+    for role in [Role::Mirror, Role::Source] {
+        let mut wire = Wire::new(role, origin(), 0);
+        let mut known = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            wire.tick(Start::All);
+            let [reply, deliver] = wire.listens();
+            let awaited = wire
+                .out
+                .iter()
+                .any(|action| matches!(action, Action::Publish { reply: told, .. } if text(told) == reply));
+            assert!(awaited, "{:?}", wire.out);
+            assert!(known.insert(reply) && known.insert(deliver), "{known:?}");
+            wire.request();
+            // Nobody is there to answer.
+            wire.reply(&[], "");
+            wire.out.clear();
+            wire.pass(121);
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_of_the_api_is_no_consumer() {
+    for role in [Role::Mirror, Role::Source] {
+        for poison in ["", "x", "[]", "7", "null", "{"] {
+            let mut wire = Wire::new(role, origin(), 4);
+            wire.tick(Start::All);
+            wire.request();
+            wire.reply(&[("Status", "x")], poison);
+            assert_eq!(wire.out, [Action::Unsubscribe], "{poison}");
+            assert_eq!(wire.deliver("$JS.ACK.O.c.1.5.1.77.5", ""), Taken::Nothing, "{poison}");
+            wire.out.clear();
+            wire.pass(11);
+            wire.tick(Start::All);
+            assert_eq!(wire.request().2.config.opt_start_seq, 5, "{poison}");
+        }
+    }
 }
 
 #[test]
