@@ -29,7 +29,7 @@ pub(crate) enum Task {
 
 #[derive(Default)]
 struct Queue {
-    /// At most one per segment, one per lane, and a probe.
+    /// At most one per segment, one per lane and some hundred of its files, and a probe.
     tasks: VecDeque<Task>,
     /// Bounded with the lanes.
     asides: VecDeque<Aside>,

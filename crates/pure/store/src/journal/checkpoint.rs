@@ -63,8 +63,15 @@ impl Sync {
 
 /// A job that has not come back.
 pub(super) struct Pending {
+    /// In the order of their paths.
     files: Arc<[Sync]>,
     waits: Waits,
+}
+
+impl Pending {
+    fn find(&self, path: &str) -> Option<&Sync> {
+        self.files.binary_search_by(|sync| (*sync.path).cmp(path)).ok().and_then(|at| self.files.get(at))
+    }
 }
 
 /// What waits for it.
@@ -72,7 +79,7 @@ enum Waits {
     /// The segment, to be freed.
     Segment(u64),
     /// A checkpoint of a lane.
-    Lane,
+    Lane(usize),
     Nobody,
 }
 
@@ -81,6 +88,7 @@ pub(super) struct Waiting {
     lane: Lane,
     ticket: Ticket,
     jobs: Vec<u64>,
+    /// In their order.
     files: Vec<Arc<str>>,
     failed: Option<DiskError>,
 }
@@ -177,12 +185,14 @@ impl Committer {
         std::mem::take(&mut self.jobs)
     }
 
-    fn hand_out(&mut self, files: Vec<Arc<str>>, folders: Vec<Arc<str>>, trash: Vec<u64>, waits: Waits) {
+    fn hand_out(&mut self, mut files: Vec<Arc<str>>, folders: Vec<Arc<str>>, trash: Vec<u64>, waits: Waits) {
         let id = self.next_job;
         self.next_job += 1;
         let forget = self.settings.flaw == Some(super::Flaw::ForgetFolders);
         let folders = if forget { Vec::new() } else { folders };
         let sync = |path| Sync { path, state: AtomicU8::new(WAITS) };
+        files.sort_unstable();
+        files.dedup();
         let files: Arc<[Sync]> = files.into_iter().map(sync).collect();
         self.pending.insert(id, Pending { files: files.clone(), waits });
         self.jobs.push(Job { id, files, folders, trash, old: Vec::new(), growth: None });
@@ -206,8 +216,14 @@ impl Committer {
 
     /// Whether a sync of this file may have failed in a job, which has not said so yet: the next sync would be told that all is well.
     pub(super) fn is_uncertain(&self, path: &Arc<str>) -> bool {
-        let here = |sync: &Sync| sync.path == *path && sync.uncertain().is_some();
-        self.pending.values().any(|pending| pending.files.iter().any(here))
+        let here = |pending: &Pending| pending.find(path).is_some_and(|sync| sync.uncertain().is_some());
+        self.pending.values().any(here)
+    }
+
+    /// Whether a job that has not come back syncs the file, or folders of its lane.
+    pub(super) fn is_being_synced(&self, lane: u32, path: &Arc<str>) -> bool {
+        let of_lane = |waits: &Waits| matches!(waits, Waits::Lane(own) if *own == lane as usize);
+        self.pending.values().any(|pending| of_lane(&pending.waits) || pending.find(path).is_some())
     }
 
     /// The syncs of these files that may have failed in a job that has not come back.
@@ -228,7 +244,7 @@ impl Committer {
     pub(super) fn hand_out_last(&mut self) {
         self.write_late();
         let Some(segment) = self.segments.closed.back() else { return };
-        let (files, folders) = (segment.files.clone(), segment.folders.clone());
+        let (files, folders) = (segment.files.clone(), segment.folders.iter().cloned().collect());
         let sequence = segment.header.sequence;
         self.hand_out(files, folders, Vec::new(), Waits::Segment(sequence));
     }
@@ -248,15 +264,25 @@ impl Committer {
                 paths.push(state.path.clone());
             }
         }
-        let folders = std::mem::take(&mut self.lanes[lane].folders);
-        let common = |pending: &Pending| pending.files.iter().any(|sync| all.contains(&sync.path));
+        all.sort_unstable();
+        let mut folders = Vec::from_iter(std::mem::take(&mut self.lanes[lane].folders));
+        let known = |sync: &Sync| all.binary_search(&sync.path).is_ok();
+        let common = |pending: &Pending| pending.files.iter().any(known);
         let mut jobs: Vec<u64> =
             self.pending.iter().filter(|(_, pending)| common(pending)).map(|(id, _)| *id).collect();
         if paths.is_empty() && folders.is_empty() && jobs.is_empty() {
             return false;
         }
-        jobs.push(self.next_job);
-        self.hand_out(paths, folders, Vec::new(), Waits::Lane);
+        // Several threads sync side by side what is much.
+        loop {
+            let files = paths.split_off(paths.len().saturating_sub(limits::JOB_FILES));
+            let some = folders.split_off(folders.len().saturating_sub(limits::JOB_FILES));
+            jobs.push(self.next_job);
+            self.hand_out(files, some, Vec::new(), Waits::Lane(lane));
+            if paths.is_empty() && folders.is_empty() {
+                break;
+            }
+        }
         let lane = Lane(u32::try_from(lane).unwrap_or(u32::MAX));
         self.waiting.push(Waiting { lane, ticket, jobs, files: all, failed: None });
         true
@@ -279,18 +305,18 @@ impl Committer {
                 let jobs = running.into_iter().map(|sync| sync.job).collect();
                 self.held.push(Held { sequence, jobs, files: pending.files, repaired });
             }
-            Waits::Lane => {
+            Waits::Lane(_) => {
                 for (path, error) in finished.failed {
                     self.repair(&path, error);
                 }
                 let own = self.waiting.iter().position(|w| w.jobs.contains(&finished.id));
                 if let Some(at) = own {
                     // Jobs that were handed out later may have been told of an error first.
-                    let uncertain = self.uncertain(|path| self.waiting[at].files.contains(path));
+                    let uncertain = self.uncertain(|path| self.waiting[at].files.binary_search(path).is_ok());
                     let waiting = &mut self.waiting[at];
                     waiting.jobs.extend(uncertain.into_iter().map(|sync| sync.job));
                     for (path, error) in finished.failed_folders {
-                        self.lanes[waiting.lane.0 as usize].folders.push(path);
+                        self.lanes[waiting.lane.0 as usize].folders.insert(path);
                         waiting.failed = Some(error);
                     }
                 }
@@ -319,7 +345,7 @@ impl Committer {
 
     /// A checkpoint with this file does not keep its promise.
     fn fail_waiting(&mut self, path: &Arc<str>, error: &DiskError) {
-        for waiting in self.waiting.iter_mut().filter(|w| w.files.contains(path)) {
+        for waiting in self.waiting.iter_mut().filter(|w| w.files.binary_search(path).is_ok()) {
             waiting.failed.get_or_insert_with(|| error.clone());
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use midge_stdx::hash::{Map, Set};
 
 use super::checkpoint::{Held, Job, Pending, Waiting};
+use super::gather::under;
 use super::lanes::{ConsumerState, FileId, FileState, FileTable, LaneState, Standing};
 use super::late::Late;
 use super::record::Fingerprint;
@@ -12,6 +13,7 @@ use super::replay::{Records, replay_at};
 use super::report::{Deltas, Report};
 use super::segments::{Segments, no_lane};
 use super::{HOME, INDEX, JOURNAL, STAGED, TRASH, layout, limits, parent, record};
+use crate::format::names;
 use crate::port::{DiskError, Entry, Fault, Files, Handle, Lane, Mode, Name};
 
 /// How a journal is kept. The defaults are in [`limits`].
@@ -352,17 +354,23 @@ impl Committer {
         ids.sort_unstable();
         self.redo(index)?;
         for id in &ids {
-            self.settle(*id)?;
+            if self.is_checkpointed(*id) {
+                continue;
+            }
+            // Each folder is synced once, however many of its names changed.
+            let folders = self.settle_bytes(*id)?;
+            self.lanes[index].folders.extend(folders);
             if self.table.get(*id).cached {
                 let path = self.table.get(*id).path.to_string();
                 let text = "the outcome of an earlier sync is not known".into();
                 return Err(DiskError { fault: Fault::Busy, call: "release", path, text });
             }
         }
-        for folder in self.lanes[index].folders.clone() {
-            self.sync_folder(&folder)?;
+        for folder in &self.lanes[index].folders {
+            self.sync_folder(folder)?;
         }
         self.lanes[index].folders.clear();
+        ids.iter().for_each(|id| self.table.get_mut(*id).named = true);
         // Nothing is recorded before all of that is done: another try would rely on records that were never written.
         self.round.clear();
         let oldest = self.segments.oldest();
@@ -480,8 +488,8 @@ impl Committer {
         let mut folder = parent(path);
         loop {
             for list in [&mut self.segments.current.folders, &mut self.lanes[lane].folders] {
-                if !list.iter().any(|known| **known == *folder) {
-                    list.push(folder.into());
+                if !list.contains(folder) {
+                    list.insert(folder.into());
                 }
             }
             if folder.len() <= top.len() {
@@ -502,16 +510,44 @@ impl Committer {
         }
     }
 
+    /// Whether a checkpoint of the lane has put everything of a consumer's file on stable storage, its name included. What is replaced as a whole is listed
+    /// when it is gathered: nothing was since, and the jobs have come back.
+    fn is_checkpointed(&self, id: FileId) -> bool {
+        let state = self.table.get(id);
+        under(&state.name, names::CONSUMERS)
+            && state.whole
+            && !(state.removed || state.unsynced || state.cached || state.suspect)
+            && !self.is_being_synced(state.lane, &state.path)
+    }
+
     /// Everything written to the file is on stable storage, or its removal is.
     pub(super) fn settle(&mut self, id: FileId) -> Result<(), DiskError> {
+        let lane = self.table.get(id).lane as usize;
+        // Should one fail, the lane's next checkpoint tries again.
+        let folders = self.settle_bytes(id)?;
+        for (at, folder) in folders.iter().enumerate() {
+            if let Err(error) = self.sync_folder(folder) {
+                self.lanes[lane].folders.extend(folders.into_iter().skip(at));
+                return Err(error);
+            }
+        }
+        if !folders.is_empty() {
+            self.table.get_mut(id).named = true;
+        }
+        Ok(())
+    }
+
+    /// The same for what was written; answers which folders are to be synced for its name, or its removal, to stay.
+    fn settle_bytes(&mut self, id: FileId) -> Result<Vec<Arc<str>>, DiskError> {
+        let mut folders = Vec::new();
         if self.settings.flaw == Some(Flaw::NoBarrier) {
-            return Ok(());
+            return Ok(folders);
         }
         let oldest = self.segments.oldest();
         let state = self.table.get(id);
         let (path, live, removed) = (state.path.clone(), state.is_live(oldest), state.removed);
         if removed {
-            self.sync_folder(parent(&path))?;
+            folders.push(parent(&path).into());
         }
         let mut uncertain = self.is_uncertain(&path);
         // One that was to be removed and could not be still holds what only the journal has, too.
@@ -538,27 +574,30 @@ impl Committer {
                     return Err(error);
                 }
             }
-            self.name_file(id)?;
+            folders.extend(self.unnamed(id));
         }
         let state = self.table.get_mut(id);
         (state.unsynced, state.suspect) = (false, false);
         // What only was cached cannot be written again: when the job comes back, its owner is told.
         state.cached &= uncertain;
-        Ok(())
+        Ok(folders)
+    }
+
+    /// The folders on the way to the file, when its name may not be on stable storage.
+    fn unnamed(&self, id: FileId) -> Vec<Arc<str>> {
+        let state = self.table.get(id);
+        let top = self.lanes[state.lane as usize].folder.len();
+        let (mut folders, mut folder) = (Vec::new(), parent(&state.path));
+        while !state.named && folder.len() >= top {
+            folders.push(folder.into());
+            folder = parent(folder);
+        }
+        folders
     }
 
     /// Has the name of the file on stable storage.
     pub(super) fn name_file(&mut self, id: FileId) -> Result<(), DiskError> {
-        if self.table.get(id).named {
-            return Ok(());
-        }
-        let path = self.table.get(id).path.clone();
-        let top = self.lanes[self.table.get(id).lane as usize].folder.len();
-        let mut folder = parent(&path);
-        while folder.len() >= top {
-            self.sync_folder(folder)?;
-            folder = parent(folder);
-        }
+        self.unnamed(id).iter().try_for_each(|folder| self.sync_folder(folder))?;
         self.table.get_mut(id).named = true;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the committer knows of stores and of their files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use midge_stdx::hash::Map;
@@ -97,7 +98,7 @@ pub(super) struct LaneState {
     pub(super) index: Option<Option<Fingerprint>>,
     pub(super) consumers: Map<Arc<str>, ConsumerState>,
     /// Folders with names that may not be on stable storage.
-    pub(super) folders: Vec<Arc<str>>,
+    pub(super) folders: BTreeSet<Arc<str>>,
     /// Its submissions in the batch, and how many of them are behind.
     pub(super) queue: Vec<usize>,
     pub(super) at: usize,
@@ -123,7 +124,7 @@ impl LaneState {
             registered: 0,
             index: None,
             consumers: Map::default(),
-            folders: Vec::new(),
+            folders: BTreeSet::new(),
             queue: Vec::new(),
             at: 0,
             round_at: 0,

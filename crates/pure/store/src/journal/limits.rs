@@ -30,6 +30,8 @@ pub const SMALL_FOLDER: usize = 16;
 pub const LATE_FILES: usize = 4096;
 /// Bytes of such files.
 pub const LATE_LEN: usize = 4 << 20;
+/// Files, and folders, that one job syncs for a lane.
+pub const JOB_FILES: usize = 512;
 /// Bytes of a name or folder in a record.
 pub const NAME_LEN: usize = 4096;
 

@@ -1,6 +1,6 @@
 //! The segments on disk: created, written, begun anew.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::JOURNAL;
@@ -26,7 +26,7 @@ pub(super) struct Segment {
     pub(super) wipe: bool,
     /// Files and folders that it speaks of, each once.
     pub(super) files: Vec<Arc<str>>,
-    pub(super) folders: Vec<Arc<str>>,
+    pub(super) folders: BTreeSet<Arc<str>>,
     /// Folders in the trash that go once the segment is free.
     pub(super) trash: Vec<u64>,
     /// Files of which it says that they go; by then they may have been forgotten, and others have their places.
@@ -131,7 +131,7 @@ impl Segment {
             last_sum: sum,
             wipe: false,
             files: Vec::new(),
-            folders: Vec::new(),
+            folders: BTreeSet::new(),
             trash: Vec::new(),
             removed: Vec::new(),
             checkpointed: false,

@@ -300,3 +300,35 @@ fn a_new_store_costs_one_sync_of_a_folder() {
     // Beside those that found no such folder.
     assert_eq!(bench.files.counts().folder_syncs - before, 20);
 }
+
+#[test]
+fn the_end_of_a_lane_syncs_each_file_and_each_folder_once() {
+    const CONSUMERS: u64 = 600;
+    for checkpointed in [true, false] {
+        let mut bench = Bench::new(Settings::default());
+        for n in 0..CONSUMERS {
+            bench.make(&format!("C{n}"), "one");
+        }
+        bench.commit();
+        let (syncs, folders) = (bench.files.counts().syncs, bench.files.counts().folder_syncs);
+        if checkpointed {
+            bench.op(Op::Checkpoint);
+            let mut done: Vec<Completion> = Vec::new();
+            bench.committer.commit(&mut bench.batch, &mut done);
+            let jobs = bench.committer.take_jobs();
+            assert_eq!(jobs.len(), 4, "several threads take part in it");
+            for job in jobs {
+                assert!(done.is_empty());
+                let finished = job.run(&*bench.files);
+                bench.committer.finished(finished, &mut done);
+            }
+            assert!(matches!(&done[..], [Completion { outcome: Outcome::Done, .. }]), "{done:?}");
+        }
+        bench.committer.release(bench.lane).unwrap();
+        // The journal has some of its own.
+        let files = bench.files.counts().syncs - syncs;
+        assert!((3 * CONSUMERS..3 * CONSUMERS + 8).contains(&files), "{checkpointed}: {files}");
+        let folders = bench.files.counts().folder_syncs - folders;
+        assert!((CONSUMERS..CONSUMERS + 8).contains(&folders), "{checkpointed}: {folders}");
+    }
+}
