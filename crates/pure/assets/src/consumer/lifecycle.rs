@@ -166,6 +166,8 @@ impl Consumer {
                 }
             });
             self.next.filter = filter;
+            // What the former filter passed over stays behind.
+            self.passed.through = self.next.from.saturating_sub(1);
             self.waiting.forget();
             let _ = self.count(cx);
         }

@@ -148,7 +148,7 @@ impl Consumer {
     ) -> Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
         let before = start.seq.saturating_sub(1);
-        consumer.passed.through = before;
+        consumer.passed.through = if start.skip.is_empty() { before } else { start.resume };
         // Cannot be refused: nothing is compared.
         let _ = consumer.kept.apply(&[Delta::Starting { stream_seq: before }], Promise::Durable, cx.store);
         consumer.next.from = if start.skip.is_empty() { start.seq } else { start.resume + 1 };

@@ -158,9 +158,13 @@ impl Consumer {
         self.passed.gap.is_some()
     }
 
-    /// The store is another one: nothing is known of what was under way.
+    /// The store was opened anew, and may have messages again that had been removed from memory alone.
     pub fn store_changed(&mut self) {
         self.passed.gap = None;
+        if self.next.from > self.passed.through + 1 {
+            self.next.from = self.passed.through + 1;
+            self.waiting.forget();
+        }
     }
 
     /// How many wait behind a message that is about to be delivered.

@@ -266,6 +266,10 @@ impl Store {
         }
         self.drop_index();
         self.history_changed();
+        if self.disk.as_ref().is_some_and(|disk| disk.limited) {
+            // Only the index knew what limits took that are no more.
+            self.want_index();
+        }
         while self.blocks.len() > 1 && self.blocks[self.blocks.len() - 2].last_seq >= query.seq {
             let at = self.blocks.len() - 1;
             ready!(self.need(at));

@@ -4,6 +4,7 @@ use midge_stdx::clock::{Mono, Now, Wall};
 use midge_store::port::{Files, Mode};
 use midge_store::stream::{
     Config, Expired, Filter, LastQuery, Medium, NewMessage, NextQuery, PendingQuery, Step, TimeQuery,
+    Truncate,
 };
 
 use crate::disk::Rig;
@@ -329,4 +330,25 @@ fn what_a_limit_removed_stays_away_when_it_is_raised() {
     rig.settle(Mono(0));
     rig.reopen(false, at(10));
     assert_eq!(live(&mut rig), [3, 4]);
+}
+
+#[test]
+fn what_expired_stays_gone_when_the_end_is_cut_under_other_limits() {
+    let mut config = Config::new("S", Medium::File);
+    config.max_age_ns = 10 * SECOND as u64;
+    let mut rig = Rig::files(config.clone(), 1);
+    for seconds in [1, 2, 20, 21] {
+        append(&mut rig, "a", seconds, 0, b"");
+    }
+    rig.settle(at(21).mono);
+    expire(&mut rig, 21);
+    assert_eq!(live(&mut rig), [3, 4]);
+    rig.store.configure(Config { max_age_ns: 0, ..config });
+    rig.settle(at(21).mono);
+    let mut cut = Truncate::new(3);
+    assert!(matches!(rig.store.truncate(&mut cut, at(22)), Step::Ready(1)));
+    rig.settle(at(22).mono);
+    let recovery = rig.reopen(false, at(22));
+    assert!(recovery.is_clean(), "{recovery:?}");
+    assert_eq!(live(&mut rig), [3]);
 }

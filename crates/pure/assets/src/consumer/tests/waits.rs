@@ -327,3 +327,22 @@ fn copies_are_sent_nothing_behind_a_removal_that_is_not_durable() {
         assert_eq!(rig.messages(), if direct { vec!["a: 4"] } else { vec![] });
     }
 }
+
+#[test]
+fn what_an_opening_brings_back_is_delivered_by_consumers_that_stay() {
+    let mut disk = Disk::default();
+    let mut rig = rig(4, &mut disk);
+    create(&mut rig, &mut disk, ConsumerConfig { mem_storage: true, ..pull_config() });
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"1", b"", b"a"));
+    turn(&mut rig, &mut disk);
+    // A purge that is refused: it never reaches the disk.
+    assert_eq!(rig.store.purge(), Ok(4));
+    with!(&mut rig, |consumer, cx| consumer.purged(cx));
+    with!(&mut rig, |consumer, cx| consumer.pull(cx, b"9", b"", b"a"));
+    turn(&mut rig, &mut disk);
+    assert_eq!(rig.messages(), ["a: 1"]);
+    rig.store = self::rig(4, &mut Disk::default()).store;
+    rig.consumer.as_mut().unwrap().store_changed();
+    turn(&mut rig, &mut disk);
+    assert_eq!(rig.messages(), ["a: 2", "a: 3", "a: 4"]);
+}
