@@ -1,7 +1,9 @@
 //! What clients do.
 
+use super::features::RollUp;
 use super::model::{AckPolicy, BatchModel, Fate, Outcome, Publish, Purge, Retention};
 use super::swarm;
+use super::tamper::Break;
 use super::world::{Ask, Result, World};
 
 impl World {
@@ -50,11 +52,16 @@ impl World {
             seq: None,
             fate: Fate::Kept,
             dead: false,
+            is_marker: false,
+            ttl_ns: 0,
+            roll_up: None,
+            has_room: false,
         });
+        model.publishes[id].has_room = !model.may_be_full(id);
         (id, model.subjects[subject].clone(), payload)
     }
 
-    fn publish(&mut self, stream: usize) -> Result {
+    pub(super) fn publish(&mut self, stream: usize) -> Result {
         if !self.streams[stream].exists && self.draw.percent(50) {
             return self.make_stream(stream);
         }
@@ -80,16 +87,43 @@ impl World {
             expected = Some(self.streams[stream].last_told);
             header += &format!("Nats-Expected-Last-Sequence: {}\r\n", self.streams[stream].last_told);
         }
+        let (ttl_ns, roll_up) = self.ask_for_more(stream, &mut header);
         if !header.is_empty() {
             header = format!("NATS/1.0\r\n{header}\r\n");
         }
         let (id, subject, payload) = self.new_publish(stream, msg_id);
-        self.streams[stream].publishes[id].header_len = header.len();
+        let publish = &mut self.streams[stream].publishes[id];
+        (publish.header_len, publish.ttl_ns, publish.roll_up) = (header.len(), ttl_ns, roll_up);
+        if roll_up.is_some() {
+            self.streams[stream].will_roll_up(id);
+            self.disturb(stream);
+        }
         self.saw("publishes");
         if self.send(&subject, &header, &payload, Ask::Publish { stream, id, expected })? == 0 {
             self.streams[stream].publishes[id].outcome = Outcome::Refused;
         }
         Ok(())
+    }
+
+    /// What a message asks for beside being stored: how long it lives, and what goes with it.
+    fn ask_for_more(&mut self, stream: usize, header: &mut String) -> (u64, Option<RollUp>) {
+        let (mut ttl_ns, mut roll_up) = (0, None);
+        let features = self.streams[stream].features;
+        if features.ttl && self.draw.percent(25) {
+            let seconds = self.draw.between(1, 8) as u64;
+            ttl_ns = seconds * 1_000_000_000;
+            let said = if self.broken == Some(Break::ForgetLife) { 99 } else { seconds };
+            *header += &format!("Nats-TTL: {said}s\r\n");
+            self.saw("times to live");
+        }
+        if features.roll_up && self.draw.percent(8) {
+            let all = self.draw.percent(30);
+            roll_up = Some(if all { RollUp::All } else { RollUp::Subject });
+            let verb = if self.broken == Some(Break::KeepRolledUp) { "X-Rollup" } else { "Nats-Rollup" };
+            *header += &format!("{verb}: {}\r\n", if all { "all" } else { "sub" });
+            self.saw("roll-ups");
+        }
+        (ttl_ns, roll_up)
     }
 
     fn publish_batch(&mut self, stream: usize) -> Result {
@@ -208,7 +242,7 @@ impl World {
     }
 
     /// What is taken away from a stream may have been pending.
-    fn disturb(&mut self, stream: usize) {
+    pub(super) fn disturb(&mut self, stream: usize) {
         for consumer in self.consumers.iter_mut().filter(|consumer| consumer.stream == stream) {
             (consumer.exact, consumer.calm) = (false, false);
         }
@@ -252,7 +286,8 @@ impl World {
     }
 
     fn update(&mut self, stream: usize) -> Result {
-        if self.streams[stream].retention != Retention::Limits || !self.streams[stream].is_there() {
+        let model = &self.streams[stream];
+        if model.retention != Retention::Limits || !model.is_there() || model.features.new_per_subject {
             return Ok(());
         }
         let limits = swarm::limits(&mut self.draw);

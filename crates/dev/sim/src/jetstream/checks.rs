@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::features::{header_of, is_marker};
 use super::json::{Json, base64};
-use super::model::{AckPolicy, ConsumerModel, Fate, Limits, Outcome, Publish, Retention};
+use super::model::{AckPolicy, ConsumerModel, Fate, GET, Limits, Outcome, Publish, Retention};
 use super::swarm;
 use super::tamper::Break;
 use super::world::{Result, Trouble, World};
@@ -79,7 +80,7 @@ impl World {
             let model = &self.streams[consumer.stream];
             let body = swarm::consumer_config(at, consumer, &consumer.setting(), model);
             // It may have been made, and have delivered, before a crash.
-            let exact = !model.tightest.any() && !consumer.coming;
+            let exact = !model.may_lose() && !consumer.coming;
             let order = model.next_order;
             (self.consumers[at].coming, self.consumers[at].calm) = (true, true);
             self.demand(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}"), &body)?;
@@ -175,9 +176,15 @@ impl World {
             if message.get("seq").number() != seq {
                 return wrong(format!("{name}: asked for {seq}, answered {answer:?}"));
             }
-            let payload = base64(message.get("data").text());
-            let id = self.streams[at].find(message.get("subject").text(), &payload)?;
-            self.streams[at].learn(seq, id, "a get")?;
+            let (subject, header) = (message.get("subject").text(), header_of(message));
+            let id = if is_marker(&header) {
+                self.saw("markers");
+                self.streams[at].marker(seq, subject, &header)?
+            } else {
+                let id = self.streams[at].find(subject, &base64(message.get("data").text()))?;
+                self.streams[at].learn(seq, id, GET)?;
+                id
+            };
             found.insert(seq, id);
         }
         Ok(found)
@@ -262,6 +269,16 @@ impl World {
                 found.len()
             ));
         }
+        let now = self.now + if self.broken == Some(Break::ForgetMarkers) { LATE } else { 0 };
+        let shown = |id: &usize| self.broken == Some(Break::ForgetMarkers) && model.publishes[*id].is_marker;
+        let shown: BTreeMap<u64, usize> =
+            found.iter().filter(|(_, id)| !shown(id)).map(|(seq, id)| (*seq, *id)).collect();
+        if let Some(seq) = model.unmarked(&shown, now) {
+            return wrong(format!(
+                "{}: {seq} was the last of its subject and expired, without a marker",
+                model.name
+            ));
+        }
         for (seq, id) in found {
             if model.is_too_old(*id, self.now, LATE) {
                 return wrong(format!("{}: {seq}, publish {id}, is too old and still there", model.name));
@@ -308,7 +325,7 @@ impl World {
 
     fn check_batches(&self, at: usize, found: &BTreeMap<u64, usize>) -> Result {
         let model = &self.streams[at];
-        if model.tightest.any() || model.retention != Retention::Limits {
+        if model.may_lose() || model.retention != Retention::Limits {
             return Ok(());
         }
         for (number, batch) in model.batches.iter().enumerate() {
@@ -465,7 +482,7 @@ impl World {
         let stream = self.consumers[at].stream;
         let name = self.streams[stream].name.clone();
         let (_, found) = self.look(stream)?;
-        let undisturbed = !self.streams[stream].tightest.any();
+        let undisturbed = !self.streams[stream].may_lose();
         let consumer = &mut self.consumers[at];
         let model = &self.streams[stream];
         for (seq, id) in &found {
@@ -484,6 +501,24 @@ impl World {
         let wanted =
             |subject| self.consumers.iter().any(|c| c.stream == at && c.exists && c.matches(subject));
         (0..self.streams[at].subjects.len()).all(wanted)
+    }
+
+    /// What expires last of a subject leaves a marker, which can be seen until it is as old.
+    fn verify_marker_of(&mut self, at: usize) -> Result {
+        let model = &self.streams[at];
+        let age = model.limits.max_age_ns;
+        if !model.features.markers || !model.exists || age < 3 * LATE {
+            return Ok(());
+        }
+        self.publish(at)?;
+        self.settle()?;
+        self.pass(age + LATE + LATE / 2)?;
+        self.verify_stream(at).map(|_| ())
+    }
+
+    /// The same of all streams.
+    pub(super) fn verify_markers(&mut self) -> Result {
+        (0..self.streams.len()).try_for_each(|at| self.verify_marker_of(at))
     }
 
     /// What was worked off leaves nothing behind.

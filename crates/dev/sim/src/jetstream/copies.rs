@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::features::{header_of, is_marker};
 use super::json::base64;
 use super::model::{Outcome, Retention};
 use super::tamper::Break;
@@ -125,6 +126,15 @@ impl World {
                 subject.strip_prefix(&self.streams[*origin].name).is_some_and(|rest| rest.starts_with('.'))
             });
             let Some(origin) = origin else { return wrong(format!("{name}: {seq} is of {subject}")) };
+            let header = header_of(message);
+            if is_marker(&header) {
+                // Where it was made is not said: a mirror has it under its origin's sequence.
+                if self.copies[at].mirror {
+                    let id = self.streams[origin].marker(seq, subject, &header)?;
+                    held.insert(seq, (origin, id));
+                }
+                continue;
+            }
             let id = self.streams[origin].find(subject, &base64(message.get("data").text()))?;
             let model = &mut self.streams[origin];
             if self.copies[at].mirror {
@@ -153,7 +163,8 @@ impl World {
     fn missing_of(&mut self, at: usize, held: &BTreeMap<u64, (usize, usize)>) -> Result<Option<String>> {
         for origin in self.copies[at].origins.clone() {
             let (_, found) = self.look(origin)?;
-            let there = |id: usize| held.values().any(|copied| *copied == (origin, id));
+            let unknown = |id: usize| !self.copies[at].mirror && self.streams[origin].publishes[id].is_marker;
+            let there = |id: usize| unknown(id) || held.values().any(|copied| *copied == (origin, id));
             if let Some((seq, id)) = found.iter().find(|(_, id)| !there(**id)) {
                 let name = &self.copies[at].name;
                 return Ok(Some(format!("{name}: {seq} of {origin}, publish {id}, was never copied")));

@@ -1,5 +1,6 @@
 //! What clients are told.
 
+use super::features::is_marker;
 use super::json::Json;
 use super::model::{AckPolicy, Fate, Outcome, StreamModel};
 use super::node::Event;
@@ -131,6 +132,16 @@ impl World {
             if model.publishes[id].seq.is_some() {
                 return Err(Trouble::Wrong(format!("{}: publish {id} was refused and stored", model.name)));
             }
+            if code == 10077
+                && model.features.new_per_subject
+                && !model.limits.sized()
+                && model.publishes[id].has_room
+            {
+                return Err(Trouble::Wrong(format!(
+                    "{}: publish {id} was refused, with room for it",
+                    model.name
+                )));
+            }
             model.publishes[id].outcome = Outcome::Refused;
             return Ok(());
         }
@@ -212,8 +223,13 @@ impl World {
         if *of != model.name || *name != consumer.name {
             return Err(Trouble::Wrong(format!("{who} was sent a message of {of} {name}")));
         }
-        let id = model.find(&event.subject, &event.payload)?;
-        model.learn(seq, id, "a delivery")?;
+        let id = if is_marker(&event.header) {
+            model.marker(seq, &event.subject, &event.header)?
+        } else {
+            let id = model.find(&event.subject, &event.payload)?;
+            model.learn(seq, id, "a delivery")?;
+            id
+        };
         let publish = &model.publishes[id];
         let wrong = |text: &str| Err(Trouble::Wrong(format!("{who}: {seq}, publish {id}, {text}")));
         if publish.fate == Fate::Gone {

@@ -139,7 +139,11 @@ impl World {
         let leaving = match &ask {
             Ask::MakeConsumer { consumer, .. }
             | Ask::DropConsumer { consumer, .. }
-            | Ask::ChangeConsumer { consumer, .. } => self.streams[self.consumers[*consumer].stream].leaving,
+            | Ask::ChangeConsumer { consumer, .. } => {
+                let consumer = &self.consumers[*consumer];
+                // One that is deleted before its change is durable is not found any more.
+                consumer.leaving || self.streams[consumer.stream].leaving
+            }
             _ => false,
         };
         if !current {
@@ -147,7 +151,7 @@ impl World {
         }
         if let Some(error) = error {
             // The end of a stream may overtake what was asked of its consumers; an update what was asked after the end of the consumer.
-            if leaving {
+            if leaving || self.stopping {
                 return Ok(());
             }
             return Err(format!("{ask:?} failed: {error}").into());
@@ -155,7 +159,7 @@ impl World {
         match ask {
             Ask::MakeConsumer { consumer, .. } => {
                 let stream = &self.streams[self.consumers[consumer].stream];
-                let (order, undisturbed) = (stream.next_order, !stream.tightest.any());
+                let (order, undisturbed) = (stream.next_order, !stream.may_lose());
                 self.consumers[consumer].made(order, undisturbed && !self.shaken);
             }
             Ask::DropConsumer { consumer, .. } => {

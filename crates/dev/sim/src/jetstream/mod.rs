@@ -15,6 +15,7 @@ mod disk;
 mod events;
 #[cfg(test)]
 mod failing_tests;
+mod features;
 mod json;
 mod lives;
 mod model;

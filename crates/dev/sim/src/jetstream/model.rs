@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::features::{Features, RollUp};
+
+/// How a publish is learned of that is read when the node is at rest.
+pub(super) const GET: &str = "a get";
+
 /// How a stream keeps its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retention {
@@ -49,6 +54,14 @@ pub(super) struct Publish {
     pub(super) fate: Fate,
     /// The stream that it was sent to was deleted since.
     pub(super) dead: bool,
+    /// Nobody sent it: it stands for what expired.
+    pub(super) is_marker: bool,
+    /// How long it lives; 0 for ever.
+    pub(super) ttl_ns: u64,
+    /// What it takes away.
+    pub(super) roll_up: Option<RollUp>,
+    /// Its subject was not full when it was sent.
+    pub(super) has_room: bool,
 }
 
 /// A purge, and what was sent after it but may have been executed before it.
@@ -100,6 +113,11 @@ impl Limits {
         }
     }
 
+    /// Whether the stream as a whole may be full.
+    pub(super) fn sized(self) -> bool {
+        self.max_msgs > 0 || self.max_bytes > 0
+    }
+
     /// Whether messages may go by themselves.
     pub(super) fn any(self) -> bool {
         self != Limits::default()
@@ -112,6 +130,7 @@ pub(super) struct StreamModel {
     pub(super) name: String,
     pub(super) retention: Retention,
     pub(super) discard_new: bool,
+    pub(super) features: Features,
     /// It ends with its node.
     pub(super) in_memory: bool,
     pub(super) subjects: Vec<String>,
@@ -148,6 +167,7 @@ impl StreamModel {
             name: name.into(),
             retention,
             discard_new,
+            features: Features::default(),
             in_memory: false,
             subjects: (0..4).map(|n| format!("{name}.{n}")).collect(),
             exists: false,
@@ -239,11 +259,15 @@ impl StreamModel {
             ));
         }
         self.orders.insert(order, seq);
+        // Consumers may be sent what goes as long as the node is not at rest.
+        if how == GET {
+            self.rolled_up(id);
+        }
         if let Some(msg_id) = self.publishes[id].msg_id {
             let places = self.by_msg_id.get(&msg_id).cloned().unwrap_or_default();
             // What was removed is forgotten by a start.
             let may_go = self.retention != Retention::Limits
-                || self.tightest.any()
+                || self.may_lose()
                 // A mirror tells of what is gone.
                 || self.may_be_removed(&self.publishes[id]);
             let other = places.iter().find(|other| {
@@ -266,7 +290,7 @@ impl StreamModel {
         };
         self.publishes[id].outcome = Outcome::Duplicate;
         let places = self.by_msg_id.get(&msg_id).cloned().unwrap_or_default();
-        let may_go = self.retention != Retention::Limits || self.tightest.any();
+        let may_go = self.retention != Retention::Limits || self.may_lose();
         let removed =
             |other: &u64| self.by_seq.get(other).is_some_and(|id| self.may_be_removed(&self.publishes[*id]));
         if !places.is_empty() && !places.contains(&seq) && !may_go && !places.iter().any(removed) {
@@ -354,10 +378,14 @@ impl StreamModel {
         };
         let tightest = self.tightest;
         let over = |limit: u64, count: u64| limit > 0 && count >= limit;
+        let (stays, stays_of_subject) = (self.discard_new, self.features.new_per_subject);
         let same = |p: &&Publish| p.subject == publish.subject;
-        over(tightest.max_msgs, self.publishes.iter().filter(later).count() as u64)
-            || over(tightest.max_per_subject, self.publishes.iter().filter(later).filter(same).count() as u64)
+        let of_subject = self.publishes.iter().filter(later).filter(same).count() as u64;
+        over(if stays { 0 } else { tightest.max_msgs }, self.publishes.iter().filter(later).count() as u64)
+            || over(if stays_of_subject { 0 } else { tightest.max_per_subject }, of_subject)
+            || over(publish.ttl_ns, now.saturating_sub(publish.sent_at))
             || (tightest.max_bytes > 0
+                && !stays
                 && self.publishes.iter().filter(later).map(|p| self.stored_len(p)).sum::<u64>()
                     + self.stored_len(publish)
                     > tightest.max_bytes)
@@ -366,9 +394,10 @@ impl StreamModel {
 
     /// Whether the message is too old by now; `slack` is how late that may be noticed.
     pub(super) fn is_too_old(&self, id: usize, now: u64, slack: u64) -> bool {
-        let age = self.limits.max_age_ns;
-        let told = self.publishes[id].told_at;
-        age > 0 && self.asked.is_empty() && told.is_some_and(|told| now > told + age + slack)
+        let age = if self.asked.is_empty() { self.limits.max_age_ns } else { 0 };
+        let Publish { told_at, ttl_ns, .. } = self.publishes[id];
+        let past = |age: u64| age > 0 && told_at.is_some_and(|told| now > told + age + slack);
+        past(age) || past(ttl_ns)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What differs from seed to seed: streams, consumers, limits.
 
+use super::features::Features;
 use super::json::Json;
 use super::model::{AckPolicy, ConsumerModel, Limits, Retention, Setting, StreamModel};
 use crate::draw::Draw;
@@ -29,9 +30,13 @@ pub(super) fn assets(draw: &mut Draw) -> (Vec<StreamModel>, Vec<ConsumerModel>) 
         } else {
             Limits::default()
         };
+        let (features, limits) =
+            Features::draw(&mut draw.split(&format!("features {at}")), limits, retention);
         let discard_new = (limits.max_msgs > 0 || limits.max_bytes > 0) && draw.percent(30);
         let mut stream = StreamModel::new(&format!("s{at}"), retention, limits, discard_new);
         stream.in_memory = draw.percent(15);
+        stream.features = features;
+        stream.discard_new |= stream.features.new_per_subject;
         streams.push(stream);
         let filters: Vec<Vec<usize>> = match (retention, draw.below(5)) {
             (Retention::WorkQueue, 0) => vec![vec![0, 1], vec![2, 3]],
@@ -129,12 +134,13 @@ pub(super) fn stream_config(stream: &StreamModel, limits: Limits) -> String {
     let discard = if stream.discard_new { "new" } else { "old" };
     let window = if limits.max_age_ns > 0 { limits.max_age_ns } else { 3_600_000_000_000 };
     format!(
-        r#"{{"name":"{0}","subjects":["{0}.*"],"retention":"{retention}","discard":"{discard}","storage":"{storage}","num_replicas":1,"max_consumers":-1,"max_msgs":{1},"max_bytes":{2},"max_msgs_per_subject":{3},"max_age":{4},"max_msg_size":-1,"duplicate_window":{window},"allow_atomic":true,"allow_direct":true}}"#,
+        r#"{{"name":"{0}","subjects":["{0}.*"],"retention":"{retention}","discard":"{discard}","storage":"{storage}","num_replicas":1,"max_consumers":-1,"max_msgs":{1},"max_bytes":{2},"max_msgs_per_subject":{3},"max_age":{4},"max_msg_size":-1,"duplicate_window":{window},"allow_atomic":true,"allow_direct":true{5}}}"#,
         stream.name,
         or_none(limits.max_msgs),
         or_none(limits.max_bytes),
         or_none(limits.max_per_subject),
         limits.max_age_ns,
+        stream.features.config(),
     )
 }
 

@@ -53,10 +53,18 @@ pub enum Break {
     AcknowledgeFailed,
     /// A disk has space again, and messages are still refused.
     StayFull,
+    /// What expires leaves no marker.
+    ForgetMarkers,
+    /// A message does not live as long as it says, or longer.
+    ForgetLife,
+    /// What a message rolls up stays.
+    KeepRolledUp,
+    /// A subject with room refuses a message.
+    RefuseRoom,
 }
 
 /// All of them.
-pub const ALL: [Break; 22] = [
+pub const ALL: [Break; 26] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -79,6 +87,10 @@ pub const ALL: [Break; 22] = [
     Break::LoseCopy,
     Break::AcknowledgeFailed,
     Break::StayFull,
+    Break::ForgetMarkers,
+    Break::ForgetLife,
+    Break::KeepRolledUp,
+    Break::RefuseRoom,
 ];
 
 impl Break {
@@ -144,6 +156,20 @@ impl World {
                         _ => continue,
                     };
                     event.payload = text.into_bytes();
+                }
+            }
+            Some(Break::RefuseRoom) => {
+                let names: Vec<String> = self
+                    .streams
+                    .iter()
+                    .filter(|stream| stream.features.new_per_subject && stream.last_told == 0)
+                    .map(|stream| format!("{{\"stream\":\"{}\"", stream.name))
+                    .collect();
+                let first = |e: &&mut Event| {
+                    is_ack(e) && names.iter().any(|name| e.payload.starts_with(name.as_bytes()))
+                };
+                for event in events.iter_mut().filter(first) {
+                    event.payload = br#"{"error":{"code":503,"err_code":10077}}"#.to_vec();
                 }
             }
             Some(Break::DropMessage) => {

@@ -115,6 +115,8 @@ pub(super) struct World {
     pub(super) ailing: bool,
     /// It did so since the node was whole last.
     pub(super) shaken: bool,
+    /// The node was told to stop: what is not done by then may be refused.
+    pub(super) stopping: bool,
 }
 
 const START: u64 = 1_000_000_000_000;
@@ -166,6 +168,7 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         ailment,
         ailing: false,
         shaken: false,
+        stopping: false,
     };
     let origins = world.origins();
     world.copies = copies::copies(&mut world.draw, &origins);
@@ -256,6 +259,7 @@ impl World {
         self.drain_all()?;
         self.verify_all()?;
         self.verify_empty()?;
+        self.verify_markers()?;
         self.saw("runs to the end");
         Ok(())
     }
@@ -275,7 +279,10 @@ impl World {
         self.note(|| format!("---- {end:?}, quiet {quiet}, dead {dead}"));
         let mut stopped = end != End::Stop;
         if end == End::Stop {
-            match self.stop() {
+            self.stopping = true;
+            let result = self.stop();
+            self.stopping = false;
+            match result {
                 Ok(()) => stopped = !self.shaken,
                 Err(Trouble::Died) => {}
                 Err(Trouble::Wrong(text)) => return Err(text),

@@ -18,6 +18,7 @@ fn patience(broken: Break) -> u64 {
         Break::LoseDeltas | Break::KeepWork | Break::AcknowledgeBeforeSync => 60,
         Break::KeepConsumer | Break::ForgetChange | Break::KeepStream => 60,
         Break::LoseKey | Break::LoseCopy | Break::AcknowledgeFailed | Break::StayFull => 60,
+        Break::ForgetMarkers | Break::ForgetLife | Break::KeepRolledUp | Break::RefuseRoom => 60,
         _ => 20,
     }
 }

@@ -39,7 +39,8 @@ impl Host {
         self.consumers.unread.extend(unread);
         self.see_anew();
         let lost = self.store.lost_at_the_end();
-        let mut heal = if self.config.mirror.is_some() { Heal::mirror(lost) } else { Heal::after(lost) };
+        let heal = if self.config.mirror.is_some() { Heal::mirror(lost) } else { Heal::after(lost) };
+        let mut heal = heal.in_stream(&self.config);
         let mut consumers = Some(consumers);
         self.begin(
             batch,
@@ -49,7 +50,7 @@ impl Host {
                     Step::Wait => return Step::Wait,
                     Step::Ready(0) => {}
                     Step::Ready(removed) => tracing::info!(
-                        "Stream '{} > {}': {removed} messages of a batch that was not whole, or behind a gap in a mirror, were removed",
+                        "Stream '{} > {}': {removed} messages of a batch that was not whole, behind a gap in a mirror, or rolled up, were removed",
                         host.account.name(),
                         host.handle.name
                     ),

@@ -8,15 +8,20 @@
 //! A power cut may also keep the end of a write and lose its middle. The store tells which sequences it has lost; the rest of a batch that one of them belonged
 //! to is removed. None of it was acknowledged.
 //!
+//! What a message takes with it — a roll-up, or the schedule that a message was published by — goes behind it, and before anything else is stored. So it is the last
+//! message, or the last batch, for which that may not have come to its end; it is done again.
+//!
 //! A mirror has no publishers who would send again what was not acknowledged, and goes on behind its last message: what follows the first that is missing in
 //! its last writes is removed with it, and read from the origin once more.
 
 use std::collections::{BTreeSet, VecDeque};
 
+use midge_jsapi::stream_config::StreamConfig;
 use midge_stdx::clock::Now;
-use midge_store::stream::{Step, Store, Truncate};
+use midge_store::stream::{Compact, Filter, PurgeQuery, Step, Store, Truncate};
 
 use crate::stream::headers::{Headers, number};
+use crate::stream::rollup::Rollup;
 
 /// Members of a batch that are looked at; longer batches are none of ours.
 const MAX_MEMBERS: u64 = 1 << 20;
@@ -31,6 +36,19 @@ pub struct Heal {
     cut: bool,
     strays: Option<VecDeque<u64>>,
     removed: u64,
+    /// Messages may take others with them here.
+    rolls_up: bool,
+    /// Messages are published by others, which then go.
+    schedules: bool,
+    /// What the last messages take with them; not known before everything else is done.
+    taken: Option<Vec<Taken>>,
+}
+
+/// What a message takes with it.
+#[derive(Debug)]
+enum Taken {
+    All(Compact),
+    Some(PurgeQuery),
 }
 
 impl Heal {
@@ -42,6 +60,12 @@ impl Heal {
     /// The same for a mirror.
     pub fn mirror(lost: Vec<u64>) -> Heal {
         Heal { lost, mirror: true, ..Heal::default() }
+    }
+
+    /// Finishes, too, what the last messages were to take with them by the rules of this stream.
+    pub fn in_stream(self, config: &StreamConfig) -> Heal {
+        let rolls_up = config.allow_rollup_hdrs && !config.deny_purge;
+        Heal { rolls_up, schedules: config.allow_msg_schedules, ..self }
     }
 
     /// Goes on; answers how many messages were removed.
@@ -59,9 +83,29 @@ impl Heal {
             }
             self.cut = true;
         }
-        if self.mirror {
-            return Step::Ready(self.removed);
+        if !self.mirror {
+            ready!(self.take_strays(store));
         }
+        if self.taken.is_none() {
+            self.taken = Some(ready!(taken(store, self.rolls_up, self.schedules)));
+        }
+        while let Some(next) = self.taken.as_mut().and_then(|all| all.last_mut()) {
+            let step = match next {
+                Taken::All(query) => store.compact(query),
+                Taken::Some(query) => store.purge_matching(query),
+            };
+            match step {
+                Step::Wait => return Step::Wait,
+                Step::Ready(gone) => self.removed += gone,
+                Step::Failed(_) => {}
+            }
+            self.taken.as_mut().and_then(Vec::pop);
+        }
+        Step::Ready(self.removed)
+    }
+
+    /// Removes what is left of batches that are not whole.
+    fn take_strays(&mut self, store: &mut Store) -> Step<()> {
         if self.strays.is_none() {
             self.strays = Some(ready!(strays(store, &self.lost)));
         }
@@ -73,8 +117,41 @@ impl Heal {
             }
             self.strays.as_mut().and_then(VecDeque::pop_front);
         }
-        Step::Ready(self.removed)
+        Step::Ready(())
     }
+}
+
+/// What the last message, or the members of the last batch, take with them.
+fn taken(store: &mut Store, rolls_up: bool, schedules: bool) -> Step<Vec<Taken>> {
+    let mut taken = Vec::new();
+    let mut seq = store.appended();
+    for _ in 0..MAX_MEMBERS {
+        let message = match store.load(seq) {
+            Step::Ready(message) => message,
+            Step::Wait => return Step::Wait,
+            Step::Failed(_) => break,
+        };
+        let headers = Headers::read(message.headers());
+        let rollup = headers.rollup.filter(|_| rolls_up).and_then(|value| Rollup::parse(value).ok());
+        match rollup {
+            Some(Rollup::All) => taken.push(Taken::All(Compact::new(seq))),
+            Some(Rollup::Subject) => {
+                taken.push(Taken::Some(PurgeQuery::new(Filter::one(message.subject()), seq, 0)));
+            }
+            None => {}
+        }
+        if let Some(scheduler) =
+            headers.scheduler.filter(|_| schedules && headers.schedule_next == Some(b"purge"))
+        {
+            taken.push(Taken::Some(PurgeQuery::new(Filter::one(scheduler), seq, 0)));
+        }
+        let place = headers.batch_seq.filter(|_| headers.stream_source.is_none()).and_then(number);
+        if place.is_none_or(|place| place <= 1) || seq <= store.state().first_seq {
+            break;
+        }
+        seq -= 1;
+    }
+    Step::Ready(taken)
 }
 
 /// What a member of a batch says of itself.

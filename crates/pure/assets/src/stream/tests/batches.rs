@@ -216,6 +216,41 @@ fn what_a_crash_left_of_a_batch_is_taken_back() {
     assert_eq!((heal(&mut copy), copy.seqs()), (0, vec![1, 2]));
 }
 
+/// The subject of a message, and its headers.
+type Stored<'a> = (&'a [u8], &'a [(&'a str, &'a str)]);
+
+#[test]
+fn what_the_last_messages_take_with_them_goes_after_a_crash() {
+    let config = StreamConfig { allow_rollup_hdrs: true, allow_msg_schedules: true, ..atomic() };
+    let heal = |last: &[Stored<'_>], config: &StreamConfig| {
+        let mut bench = Bench::new(config.clone());
+        bench.stored("s.a", &[], "");
+        bench.stored("s.b", &[], "");
+        // As they stand in the store when what was to follow did not.
+        for (subject, headers) in last {
+            let headers = block(headers);
+            let message =
+                midge_store::stream::NewMessage { subject, headers: &headers, ..Default::default() };
+            bench.store.append(bench.now, &message).unwrap();
+        }
+        let (mut heal, now) = (Heal::default().in_stream(config), bench.now);
+        assert!(matches!(heal.step(&mut bench.store, now), Step::Ready(_)));
+        bench.seqs()
+    };
+    let (sub, all) = (("Nats-Rollup", "sub"), ("Nats-Rollup", "all"));
+    assert_eq!(heal(&[(b"s.a", &[sub])], &config), [2, 3]);
+    assert_eq!(heal(&[(b"s.a", &[all])], &config), [3]);
+    assert_eq!(heal(&[(b"s.a", &[sub]), (b"s.c", &[])], &config), [1, 2, 3, 4], "what came next came after");
+    let first = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "1"), sub];
+    let second = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", "2"), COMMIT];
+    assert_eq!(heal(&[(b"s.a", &first), (b"s.c", &second)], &config), [2, 3, 4]);
+    let fired = [("Nats-Scheduler", "s.b"), ("Nats-Schedule-Next", "purge")];
+    assert_eq!(heal(&[(b"s.c", &fired)], &config), [1, 3]);
+    let neither = StreamConfig { allow_rollup_hdrs: false, allow_msg_schedules: false, ..config.clone() };
+    assert_eq!(heal(&[(b"s.a", &[sub])], &neither), [1, 2, 3]);
+    assert_eq!(heal(&[(b"s.c", &fired)], &neither), [1, 2, 3]);
+}
+
 #[test]
 fn a_batch_of_which_a_part_was_lost_goes_as_a_whole() {
     // A message, a batch of four, a message, a batch of two, a message.
