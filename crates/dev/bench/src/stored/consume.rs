@@ -14,10 +14,15 @@ use crate::server::Server;
 
 /// Fills stream 0.
 pub(super) fn fill(server: &Server, messages: usize, subjects: usize, config: &str) -> Result<(), String> {
+    fill_with(server, &Publishes { most: messages, subjects, ..PLAIN }, config)
+}
+
+/// The same with any load.
+pub(super) fn fill_with(server: &Server, load: &Publishes, config: &str) -> Result<(), String> {
     let mut wire = Wire::connect(server.port)?;
     publish::create(&mut wire, 0, config)?;
     wire.subscribe("_A.0")?;
-    publish::one(&mut wire, 0, &Publishes { most: messages, subjects, ..PLAIN }).map(drop)
+    publish::one(&mut wire, 0, load).map(drop)
 }
 
 /// What a run has cost since it began.
@@ -163,6 +168,111 @@ fn pull_one(wire: &mut Wire, n: usize, messages: usize) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Consumers with so many pending messages each, which are acknowledged in turns, each acknowledgement confirmed.
+pub(super) fn confirmed(
+    server: &Server,
+    consumers: usize,
+    messages: usize,
+    window: usize,
+) -> Result<Sample, String> {
+    let mut wire = Wire::connect(server.port)?;
+    wire.subscribe("_K.*")?;
+    let mut replies: Vec<Vec<Vec<u8>>> = Vec::new();
+    for n in 0..consumers {
+        let name = format!("ack{n}");
+        let config =
+            format!("\"durable_name\":\"{name}\",\"ack_policy\":\"explicit\",\"max_ack_pending\":{messages}");
+        add_consumer(&mut wire, &name, &config)?;
+        let body = format!("{{\"batch\":{messages},\"expires\":30000000000}}");
+        let ask = format!("PUB $JS.API.CONSUMER.MSG.NEXT.S0.{name} _K.{n} {}\r\n{body}\r\n", body.len());
+        wire.write(ask.as_bytes())?;
+        let mut pending = Vec::new();
+        while pending.len() < messages {
+            wire.read(|frame| {
+                if !frame.header.is_empty() {
+                    return Err(format!("a pull was answered with {}", frame.text()));
+                }
+                pending.push(frame.reply.to_vec());
+                Ok(())
+            })?;
+        }
+        replies.push(pending);
+    }
+    let (count, meter) = (consumers * messages, Meter::start(server));
+    let (mut sent, mut answered, mut out) = (0_usize, 0_usize, Vec::new());
+    let (mut at, mut delays) = (vec![Instant::now(); window], Vec::new());
+    let acknowledge = |out: &mut Vec<u8>, sent: usize, lane: usize| {
+        let reply = replies.get(sent % consumers).and_then(|pending| pending.get(sent / consumers));
+        out.extend_from_slice(b"PUB ");
+        out.extend_from_slice(reply.map_or(b"", |reply| reply));
+        let _ = write!(out, " _K.{lane} 4\r\n+ACK\r\n");
+    };
+    for lane in 0..window {
+        acknowledge(&mut out, sent, lane);
+        sent += 1;
+    }
+    while answered < count {
+        if !out.is_empty() {
+            wire.write(&out)?;
+            out.clear();
+        }
+        wire.read(|frame| {
+            if !frame.payload.is_empty() {
+                return Err(format!("an acknowledgement was answered with {}", frame.text()));
+            }
+            answered += 1;
+            let lane = frame.lane();
+            let asked = at.get_mut(lane).ok_or("an unknown lane")?;
+            delays.push(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            if sent < count {
+                *asked = Instant::now();
+                acknowledge(&mut out, sent, lane);
+                sent += 1;
+            }
+            Ok(())
+        })?;
+    }
+    let sample = meter.sample(count, delays);
+    for n in 0..consumers {
+        let info = wire.request(&format!("$JS.API.CONSUMER.INFO.S0.ack{n}"), "")?;
+        if !info.contains("\"num_ack_pending\":0,") {
+            return Err(format!("acknowledgements are missing: {info}"));
+        }
+    }
+    Ok(sample)
+}
+
+/// Consumers that are measured one after the other.
+const FILTERED: usize = 20;
+
+/// A consumer of one of many groups of subjects: from the request for it to the last of its messages.
+pub(super) fn filtered(server: &Server, groups: usize, messages: usize) -> Result<Sample, String> {
+    let mut wire = Wire::connect(server.port)?;
+    let (meter, mut delays) = (Meter::start(server), Vec::new());
+    for n in 0..FILTERED {
+        wire.subscribe_as(&format!("deliver.filtered.{n}"), 100 + n)?;
+        let started = Instant::now();
+        let filter = format!("s0.{}.*", n * 37 % groups);
+        let config = format!(
+            "\"filter_subject\":\"{filter}\",\"deliver_subject\":\"deliver.filtered.{n}\",\"ack_policy\":\"none\",\"mem_storage\":true,\"num_replicas\":1,\"inactive_threshold\":300000000000"
+        );
+        let (name, mut received) = (format!("filtered{n}"), 0);
+        let body = format!(
+            "{{\"stream_name\":\"S0\",\"action\":\"create\",\"config\":{{\"name\":\"{name}\",{config}}}}}"
+        );
+        let ask = format!("PUB $JS.API.CONSUMER.CREATE.S0.{name}.{filter} _A {}\r\n{body}\r\n", body.len());
+        wire.write(ask.as_bytes())?;
+        while received < messages {
+            wire.read(|frame| {
+                received += 1;
+                if ack_number(frame.reply, 3) == received { Ok(()) } else { Err(frame.text()) }
+            })?;
+        }
+        delays.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    }
+    Ok(meter.sample(FILTERED * messages, delays))
 }
 
 /// Connections that share the push consumers.

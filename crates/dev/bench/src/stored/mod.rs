@@ -53,6 +53,9 @@ const SECONDS: Duration = Duration::from_secs(1);
 const REPLAY: usize = 1_000_000;
 const PULLS: usize = 200_000;
 const KEYS: usize = 100_000;
+/// Pending messages of each consumer whose acknowledgements are confirmed.
+const CONFIRMED: usize = 10_000;
+const GROUPS: usize = 1000;
 
 fn row(name: &'static str, floors: Vec<Floor>, run: fn(&Server) -> Result<Sample, String>) -> Row {
     Row { name, relaxed: false, floors, work: Work::Once(run) }
@@ -124,6 +127,19 @@ fn rows() -> Vec<Row> {
             vec![Cpu(0.5), P99(1.0)],
             |s| consume::fill(s, KEYS, KEYS, ",\"max_msgs_per_subject\":1,\"allow_direct\":true"),
             |s| consume::direct(s, KEYS, 64, 200_000),
+        ),
+        row("confirmed acks, 64 outstanding, 10 consumers", vec![Rate(1.0)], |s| {
+            consume::fill(s, CONFIRMED, 1, "")?;
+            consume::confirmed(s, 10, CONFIRMED, 64)
+        }),
+        filled(
+            "a filtered consumer over 1 M subjects",
+            vec![P50(0.5)],
+            |s| {
+                let load = Publishes { most: REPLAY, subjects: REPLAY, groups: GROUPS, ..PLAIN };
+                consume::fill_with(s, &load, "")
+            },
+            |s| consume::filtered(s, GROUPS, REPLAY / GROUPS),
         ),
         row("one stream, 100 push consumers", vec![Rate(1.0), Cpu(0.5)], |s| consume::push(s, 100, 2_000)),
         row("consumers made and deleted", vec![Rate(1.5), P99(1.0)], |s| consume::churn(s, 16, SECONDS)),

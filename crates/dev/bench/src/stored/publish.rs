@@ -23,6 +23,8 @@ pub(super) struct Publishes {
     pub(super) time: Duration,
     /// Distinct subjects; 1 for one.
     pub(super) subjects: usize,
+    /// Groups that these are in, by a token before the last; none for 0.
+    pub(super) groups: usize,
     /// With `Nats-Msg-Id`.
     pub(super) ids: bool,
     /// More of the stream's configuration, as JSON members.
@@ -37,6 +39,7 @@ pub(super) const PLAIN: Publishes = Publishes {
     most: usize::MAX,
     time: Duration::from_secs(1),
     subjects: 1,
+    groups: 0,
     ids: false,
     config: "",
 };
@@ -69,16 +72,17 @@ pub(super) fn one(wire: &mut Wire, n: usize, load: &Publishes) -> Result<(usize,
         let now = Instant::now();
         while open && outstanding.len() < load.window && sent < load.most && out.len() < WRITE {
             let subject = sent % load.subjects;
+            let group = subject.checked_rem(load.groups).map(|group| format!("{group}.")).unwrap_or_default();
             if load.ids {
                 let header = format!("NATS/1.0\r\nNats-Msg-Id: id-{n}-{sent:010}\r\n\r\n");
                 let _ = write!(
                     out,
-                    "HPUB s{n}.{subject} _A.{n} {} {}\r\n{header}",
+                    "HPUB s{n}.{group}{subject} _A.{n} {} {}\r\n{header}",
                     header.len(),
                     header.len() + load.size
                 );
             } else {
-                let _ = write!(out, "PUB s{n}.{subject} _A.{n} {}\r\n", load.size);
+                let _ = write!(out, "PUB s{n}.{group}{subject} _A.{n} {}\r\n", load.size);
             }
             out.extend_from_slice(&payload);
             out.extend_from_slice(b"\r\n");

@@ -32,6 +32,8 @@ pub(super) struct Cache {
     pub(super) from: u32,
     /// Messages by subject, once they were asked for.
     pub(super) postings: Option<Box<Postings>>,
+    /// Records that were compared one by one instead.
+    pub(super) probes: usize,
     /// When it was read or written last.
     pub(super) used: Mono,
     /// The same among those of one moment: the higher, the later.

@@ -20,7 +20,7 @@ use crate::format::scan::{Item, Order, Place, Scan};
 use crate::port::{DiskError, Files, Mode, Op, Work};
 
 /// Blocks, beside the last, that stay in memory; the one that was used longest ago goes first.
-const MAX_LOADED: usize = 8;
+const MAX_LOADED: usize = 24;
 /// The same when a block has just been filled, beside that one: who writes fast would fill memory with what nobody may ever read.
 pub(super) const MAX_FILLED: usize = 2;
 /// Bytes of a block file that are read at most.

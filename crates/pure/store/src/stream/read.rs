@@ -5,8 +5,10 @@ use super::message::Message;
 use super::{Medium, Step, Store, StoreError, ready};
 use crate::format::record::Kind;
 
-/// Records that are compared one by one before a block is indexed by subject.
+/// Records that are compared one by one in any case, before a block is searched by subject.
 const PROBES: usize = 64;
+/// A block is indexed by subject when so many records have been compared for each that it has: by then, that has cost as much as the index does.
+const PROBES_PER_RECORD: usize = 8;
 
 /// A search for the next, or the one before, of the messages that are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,20 +126,36 @@ impl Store {
 
     /// The first match in a block.
     fn next_in(&mut self, at: usize, query: &mut NextQuery) -> Step<Option<u64>> {
-        let block = &self.blocks[at];
-        let mut from = query.from;
-        for _ in 0..PROBES {
-            let Some(seq) = block.next_live(from) else { return Step::Ready(None) };
-            match self.meant(at, seq, &query.filter) {
-                Some(true) => return Step::Ready(Some(seq)),
-                Some(false) => from = seq + 1,
-                None => break,
-            }
+        let (found, probes) = self.probe(at, query);
+        if let Some(cache) = self.blocks[at].cache.as_deref_mut() {
+            cache.probes = cache.probes.saturating_add(probes);
         }
-        query.from = from;
+        if let Some(found) = found {
+            return Step::Ready(found);
+        }
         ready!(self.need_postings(at));
         let cache = self.blocks[at].cache.as_deref();
-        Step::Ready(cache.and_then(|c| c.postings.as_deref()).and_then(|p| p.next(&query.filter, from)))
+        Step::Ready(cache.and_then(|c| c.postings.as_deref()).and_then(|p| p.next(&query.filter, query.from)))
+    }
+
+    /// Compares records one by one, as long as that is cheaper than the index; how many. The first match, or that there is none, if that has shown.
+    fn probe(&self, at: usize, query: &mut NextQuery) -> (Option<Option<u64>>, usize) {
+        let block = &self.blocks[at];
+        let most = match block.whole() {
+            Some(cache) if cache.postings.is_none() => {
+                (block.messages as usize * PROBES_PER_RECORD).saturating_sub(cache.probes).max(PROBES)
+            }
+            _ => PROBES,
+        };
+        for probes in 0..most {
+            let Some(seq) = block.next_live(query.from) else { return (Some(None), probes) };
+            match self.meant(at, seq, &query.filter) {
+                Some(true) => return (Some(Some(seq)), probes + 1),
+                Some(false) => query.from = seq + 1,
+                None => return (None, probes),
+            }
+        }
+        (None, most)
     }
 
     /// Whether the message at a sequence is meant, if it is in memory.
