@@ -443,6 +443,11 @@ impl Driver {
                 owner.call(|sink| sink.behind());
             }
         }
+        for lane in self.committer.take_refusing() {
+            if let Some(owner) = self.lanes.get(&lane.0) {
+                owner.call(|sink| sink.refused());
+            }
+        }
         for event in self.committer.take_events() {
             match event {
                 Event::JournalFailed(error) => tracing::error!(

@@ -267,6 +267,9 @@ pub trait Completions: Send + Sync {
     /// whole, or it copies them round and round.
     fn behind(&self) {}
 
+    /// Something that was done aside failed, and the lane refuses from here on: what is submitted next says why. Who does not write would not hear of it.
+    fn refused(&self) {}
+
     /// The lane has ended, after `unregister` or the end of the disk; nothing is called afterwards. After an error what was promised is still in the journal.
     fn released(&self, _result: Result<(), DiskError>) {}
 }

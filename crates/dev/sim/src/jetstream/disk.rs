@@ -202,6 +202,11 @@ impl SimDisk {
                 entry.sink.behind();
             }
         }
+        for lane in state.committer.take_refusing() {
+            if let Some(entry) = state.lanes.get(&lane.0) {
+                entry.sink.refused();
+            }
+        }
         let _ = state.committer.take_events();
     }
 

@@ -50,6 +50,23 @@ fn requests_that_wait_when_the_store_fails_are_refused() {
     assert!(stage.answer("_R.none").contains("10059"), "{}", stage.answer("_R.none"));
 }
 
+/// What the journal has is put into its file while nobody waits for that, and finds no space.
+#[test]
+fn a_store_that_failed_aside_is_whole_again_before_anybody_writes() {
+    let mut stage = Stage::new(None);
+    stage.make_with_consumer("c");
+    stage.files.set_faults(Faults { capacity: Some(stage.files.used()), ..Faults::default() });
+    let config = r#"{"stream_name":"A","config":{"name":"c","durable_name":"c","ack_policy":"explicit","max_deliver":7}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.A.c", "_R.update", config);
+    stage.rest();
+    assert!(stage.answer("_R.update").contains(r#""max_deliver":7"#), "{}", stage.answer("_R.update"));
+    stage.files.set_faults(Faults::default());
+    stage.pass(10);
+    stage.ask("a", "_R.publish", "message");
+    stage.rest();
+    assert!(stage.answer("_R.publish").contains(r#""seq":1"#), "{}", stage.answer("_R.publish"));
+}
+
 /// Whoever changes the key again waits for the start to be over, and for nothing else.
 #[test]
 fn a_start_under_another_key_is_over_when_nothing_is_under_the_former_one() {

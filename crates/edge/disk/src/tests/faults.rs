@@ -114,6 +114,29 @@ fn a_file_that_cannot_be_synced_at_a_checkpoint_is_written_again() {
 }
 
 #[test]
+fn who_waits_for_nothing_is_told_of_a_lane_that_refuses() {
+    let place = Place::new();
+    let (files, disk) = start(&place);
+    let (owner, lane) = Owner::new(&disk, "S");
+    let (calm, calm_lane) = Owner::new(&disk, "T");
+    done(calm.run(&disk, calm_lane, write(1, 0, b"x", Promise::Durable)));
+    files.rule(Rule {
+        call: "write",
+        path: ".midge/staged/",
+        after: 0,
+        times: usize::MAX,
+        fault: Fault::Device,
+    });
+    let config = vec![(Name::Path("obs/C/meta.inf".into()), Bytes::from_static(b"x"))];
+    done(owner.run(&disk, lane, Op::Replace { files: config, promise: Promise::Durable }));
+    owner.wait("word of it", |got| (got.refused > 0).then_some(()));
+    assert_eq!(failed(owner.run(&disk, lane, Op::Checkpoint)).fault, Fault::Device);
+    assert_eq!(calm.got.lock().refused, 0);
+    files.forgive();
+    disk.close().unwrap();
+}
+
+#[test]
 fn a_full_file_system_is_told_and_so_is_its_end() {
     let place = Place::new();
     let (files, disk) = start(&place);

@@ -47,6 +47,7 @@ struct Got {
     rooms: usize,
     spaces: usize,
     behind: usize,
+    refused: usize,
     released: Option<Result<(), DiskError>>,
 }
 
@@ -76,6 +77,11 @@ impl Completions for Owner {
 
     fn behind(&self) {
         self.got.lock().behind += 1;
+        self.told.notify_all();
+    }
+
+    fn refused(&self) {
+        self.got.lock().refused += 1;
         self.told.notify_all();
     }
 

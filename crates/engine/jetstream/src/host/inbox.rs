@@ -102,6 +102,8 @@ pub(crate) struct Said {
     pub(crate) space: bool,
     /// Its journal copies what consumers changed: their states should be written whole.
     pub(crate) behind: bool,
+    /// It refuses, for what failed while nobody waited for it.
+    pub(crate) refused: bool,
 }
 
 #[derive(Default)]
@@ -281,6 +283,11 @@ impl Completions for Inbox {
 
     fn behind(&self) {
         self.disk.lock().said.behind = true;
+        self.signal.raise();
+    }
+
+    fn refused(&self) {
+        self.disk.lock().said.refused = true;
         self.signal.raise();
     }
 

@@ -232,6 +232,11 @@ impl Host {
             self.expire_at = Mono(0);
         }
         self.completions = completions;
+        let serves = self.lane.is_some() && !self.life.is_failed() && !self.life.is_ending();
+        if said.refused && serves && self.store.failure().is_none() {
+            // Asked for anything, the disk says why. The next publish should not be what finds it out.
+            self.store.sync();
+        }
     }
 
     fn takes_inputs(&self) -> bool {

@@ -356,8 +356,9 @@ impl Committer {
             waiting.jobs.retain(|id| *id != job);
         }
         for Waiting { lane, ticket, failed, .. } in self.waiting.extract_if(.., |w| w.jobs.is_empty()) {
-            if failed.is_some() {
-                self.lanes[lane.0 as usize].refused = failed.clone();
+            if let Some(error) = &failed {
+                self.lanes[lane.0 as usize].refused = Some(error.clone());
+                self.refusing.insert(lane.0);
             }
             done.push(Completion { lane, ticket, outcome: failed.map_or(Outcome::Done, Outcome::Failed) });
         }
@@ -577,8 +578,9 @@ impl Committer {
             self.close_file(id);
             // What was only cached is not in the journal: the owner has to know that it may be gone.
             let state = self.table.get_mut(id);
+            let lane = state.lane as usize;
             if std::mem::take(&mut state.cached) {
-                self.lanes[state.lane as usize].refused = Some(error.clone());
+                self.refuse(lane, error.clone());
                 self.fail_waiting(path, &error);
             }
         }
@@ -594,7 +596,7 @@ impl Committer {
             Err(again) => {
                 if let Some((id, lane)) = owner {
                     self.table.get_mut(id).suspect = true;
-                    self.lanes[lane].refused = Some(again.clone());
+                    self.refuse(lane, again.clone());
                 }
                 self.fail_waiting(path, &again);
                 let with = |held: &&mut Held| held.files.iter().any(|sync| sync.path == *path);

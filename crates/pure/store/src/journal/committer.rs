@@ -155,6 +155,8 @@ pub struct Committer {
     pub(super) late: Late,
     /// Lanes with deltas that had to be carried on.
     pub(super) behind: Set<u32>,
+    /// Lanes that refuse, for what failed while nobody waited for it.
+    pub(super) refusing: Set<u32>,
     /// Files of which freed segments said that they go: they are forgotten when no round has them in hand.
     pub(super) removed: Vec<FileId>,
     /// Segments of the journal before this one. A job removes them; until that is on stable storage, only headers of this one say that they do not count.
@@ -213,6 +215,7 @@ impl Committer {
             cleared: false,
             late: Late::default(),
             behind: Set::default(),
+            refusing: Set::default(),
             removed: Vec::new(),
             former: Vec::new(),
             reserve_len: settings.reserve_len,

@@ -16,7 +16,7 @@ use super::lanes::FileId;
 use super::post::Act;
 use super::{STAGED, limits};
 use crate::format::names;
-use crate::port::{DiskError, Fault, Name, Op};
+use crate::port::{DiskError, Fault, Lane, Name, Op};
 
 /// What is not in its place yet.
 #[derive(Default)]
@@ -131,10 +131,24 @@ impl Committer {
         }
     }
 
+    /// Lanes that refuse since the last call, without an operation of theirs that failed: their owners should know.
+    pub fn take_refusing(&mut self) -> Vec<Lane> {
+        let mut lanes: Vec<Lane> = self.refusing.drain().map(Lane).collect();
+        lanes.sort_unstable();
+        lanes
+    }
+
+    /// Refuses what a lane submits from here on.
+    pub(super) fn refuse(&mut self, lane: usize, error: DiskError) {
+        self.lanes[lane].refused = Some(error);
+        self.refusing.extend(u32::try_from(lane));
+    }
+
     fn late_failed(&mut self, lane: usize, error: DiskError) {
         let state = &mut self.lanes[lane];
         state.undone = true;
         state.refused.get_or_insert(error);
+        self.refusing.extend(u32::try_from(lane));
     }
 
     /// What the journal holds of this lane was carried out from it.

@@ -209,6 +209,12 @@ impl Store {
                 }
                 false
             }
+            (Aside::Sync, Outcome::Failed(error)) => {
+                if let Some(disk) = &mut self.disk {
+                    disk.flight.failure.get_or_insert(error);
+                }
+                false
+            }
             (Aside::Sync | Aside::Load(_), _) => false,
         }
     }
