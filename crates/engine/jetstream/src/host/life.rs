@@ -577,13 +577,10 @@ impl Host {
     /// The store is whole again, and the consumers with it.
     fn adopt(&mut self, batch: &mut Batch, opened: OpenedStream, now: Now) {
         for id in self.consumers.ids() {
-            // Those in memory have lost nothing.
+            // Those in memory have lost nothing; what they passed over may be there again.
             let config = self.consumers.get(id).map(|consumer| consumer.config());
             if config.is_some_and(|config| !config.mem_storage && !config.direct) {
                 self.consumers.remove(id, &self.account);
-            } else if let Some(consumer) = self.consumers.get_mut(id) {
-                consumer.store_changed();
-                self.consumers.make_ready(id);
             }
         }
         // What was taken from other streams and not stored is taken again.
@@ -593,7 +590,12 @@ impl Host {
         self.lane_ended = false;
         let full = matches!(self.life, Life::Failed { full: true, .. });
         self.life = Life::Serving;
+        let in_memory = self.consumers.ids();
         self.install(batch, opened, now);
+        for id in in_memory {
+            self.with_consumer(batch, id, now, |consumer, cx| consumer.store_changed(cx));
+            self.consumers.make_ready(id);
+        }
         // An update may have been lost with what was not durable.
         self.keep_config();
         if full {

@@ -131,7 +131,8 @@ impl Consumer {
         }
         self.keep_now(Delta::Reset { stream_seq: position - 1 }, Promise::Durable, cx.store);
         self.next_delivery = 1;
-        self.passed = Passed { through: position - 1, gap: None };
+        let behind_skip = self.next.from.saturating_sub(1);
+        self.passed = Passed::through(if self.skip.is_empty() { position - 1 } else { behind_skip });
         (self.last_delivered, self.last_acked) = (None, None);
         self.redelivery.clear();
         self.waiting.forget();

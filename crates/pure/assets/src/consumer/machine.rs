@@ -42,13 +42,22 @@ pub struct Progress {
     pub more: bool,
 }
 
-/// How far a copy may count on what it was not sent.
+/// What was delivered, or never will be: a removal that is not durable may yet come to nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// Nothing up to here comes back.
+    /// What was delivered; for copies, nothing that was passed over up to here comes back.
     pub(super) through: u64,
-    /// Below the first of these nothing is there; that is durable with the second.
+    /// What copies have said that they have.
+    pub(super) taken: u64,
+    /// For copies: below the first of these nothing is there; that is durable with the second.
     pub(super) gap: Option<(u64, Ticket)>,
+}
+
+impl Passed {
+    /// Everything up to a sequence.
+    pub(super) fn through(seq: u64) -> Passed {
+        Passed { through: seq, taken: seq, gap: None }
+    }
 }
 
 /// Rules that follow from a configuration.
@@ -104,7 +113,7 @@ pub struct Consumer {
     pub(super) unkept: Vec<Delta>,
     /// What is delivered, and the sequence to look at next.
     pub(super) next: NextQuery,
-    /// For copies: what was delivered, or passed over because it is gone for good.
+    /// What needs no other look, whatever comes of removals.
     pub(super) passed: Passed,
     /// Sequences that are delivered before, ascending.
     pub(super) skip: VecDeque<u64>,
@@ -148,7 +157,7 @@ impl Consumer {
     ) -> Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
         let before = start.seq.saturating_sub(1);
-        consumer.passed.through = if start.skip.is_empty() { before } else { start.resume };
+        consumer.passed = Passed::through(if start.skip.is_empty() { before } else { start.resume });
         // Cannot be refused: nothing is compared.
         let _ = consumer.kept.apply(&[Delta::Starting { stream_seq: before }], Promise::Durable, cx.store);
         consumer.next.from = if start.skip.is_empty() { start.seq } else { start.resume + 1 };
@@ -170,7 +179,8 @@ impl Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
         consumer.reconcile(cx.store);
         let state = consumer.kept.state();
-        consumer.passed.through = state.delivered.stream_seq;
+        consumer.passed =
+            Passed { taken: state.ack_floor.stream_seq, ..Passed::through(state.delivered.stream_seq) };
         consumer.next.from = (state.delivered.stream_seq + 1).max(cx.store.state().first_seq).max(1);
         consumer.next_delivery = state.delivered.consumer_seq + 1;
         consumer.begin(cx);

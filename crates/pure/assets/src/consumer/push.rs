@@ -233,6 +233,7 @@ impl Consumer {
         // Both, or it is no acknowledgement.
         if let (Some(_), Some(seq)) = (number(headers::LAST_CONSUMER), number(headers::LAST_STREAM)) {
             self.keep(cx.store);
+            self.passed.taken = self.passed.taken.max(seq.min(self.passed.through));
             self.ack_through(cx, seq, Promise::Cached);
         }
     }

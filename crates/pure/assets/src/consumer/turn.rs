@@ -140,7 +140,7 @@ impl Consumer {
         if !(self.config.direct || self.config.sourcing) {
             return true;
         }
-        let Passed { through, gap } = &mut self.passed;
+        let Passed { through, gap, .. } = &mut self.passed;
         if let Some((end, mark)) = *gap {
             if store.done() < mark {
                 return false;
@@ -158,13 +158,23 @@ impl Consumer {
         self.passed.gap.is_some()
     }
 
-    /// The store was opened anew, and may have messages again that had been removed from memory alone.
-    pub fn store_changed(&mut self) {
+    /// The store failed and was opened again. What had been removed from it, and not durably, is there again: it comes behind what was delivered.
+    pub fn store_changed(&mut self, cx: &mut Cx<'_>) {
+        self.keep(cx.store);
+        let Passed { through, taken, .. } = self.passed;
         self.passed.gap = None;
-        if self.next.from > self.passed.through + 1 {
-            self.next.from = self.passed.through + 1;
-            self.waiting.forget();
+        self.next.from = self.next.from.min(through + 1);
+        let mut state = self.kept.state().clone();
+        // A purge took these along to where the stream began then.
+        let lowest = if self.rules.ack == AckPolicy::FlowControl { taken } else { through };
+        state.ack_floor.stream_seq = state.ack_floor.stream_seq.min(lowest);
+        let pending = state.pending.last_key_value().map_or(0, |(seq, _)| *seq);
+        state.delivered.stream_seq = state.delivered.stream_seq.min(through).max(pending);
+        if state != *self.kept.state() {
+            self.keep_now(Delta::Replaced { state }, Promise::Cached, cx.store);
         }
+        self.waiting.forget();
+        let _ = self.count(cx);
     }
 
     /// How many wait behind a message that is about to be delivered.

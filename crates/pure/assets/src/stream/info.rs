@@ -30,7 +30,11 @@ pub fn state(store: &mut Store, visible: u64, consumers: usize) -> Step<StreamSt
     let lost = (!lost.seqs.is_empty() || lost.bytes > 0)
         .then(|| LostStreamData { msgs: lost.seqs.clone(), bytes: lost.bytes });
     let shown = totals.last_seq.min(visible);
-    let hidden = ready!(store.pending(&mut PendingQuery::new(Filter::all(), shown + 1, false))).count;
+    // A store that was closed by a stop counts nothing any more, and is told of when all is durable.
+    let hidden = match shown == totals.last_seq {
+        true => 0,
+        false => ready!(store.pending(&mut PendingQuery::new(Filter::all(), shown + 1, false))).count,
+    };
     let last_ts = ready!(last_time(store, shown, totals.last_seq, totals.last_ts_ns));
     Step::Ready(StreamState {
         messages: totals.messages.saturating_sub(hidden),

@@ -312,16 +312,17 @@ impl Host {
     /// Answers with a consumer, once it is kept. A new one is told as it was before its first delivery, so that what is pending is all there
     /// is to come.
     fn told_created(&mut self, batch: &mut Batch, request: Asked, id: u32, created: bool, now: Now) {
-        let first = if created { self.told_consumer(id, now) } else { None };
+        let Some(first) = self.told_consumer(id, now) else {
+            let error = ApiError::from(errors::CONSUMER_NOT_FOUND);
+            return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
+        };
         self.when_durable(
             batch,
             now,
             Box::new(move |host, batch, now| {
-                // One that was made is told of, though it may be deleted by now.
-                let Some(info) = first.or_else(|| host.told_consumer(id, now)) else {
-                    let error = ApiError::from(errors::CONSUMER_NOT_FOUND);
-                    return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
-                };
+                // One that is deleted by now was made or changed before that, and is told of as it was then.
+                let later = if created { None } else { host.told_consumer(id, now) };
+                let info = later.unwrap_or(first);
                 let internal = info.config.as_ref().is_some_and(|c| c.direct || c.sourcing);
                 let header = if internal { host.identity_header() } else { Vec::new() };
                 let name = info.name.clone();
@@ -363,6 +364,8 @@ impl Host {
                 return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
             }
             Ok(Change::Changed(new)) => {
+                // What left before is told while the list still leads to this consumer.
+                self.removed(batch, now);
                 self.consumers.unlist_filters(id);
                 self.with_consumer(batch, id, now, |consumer, cx| consumer.update(cx, *new));
                 self.consumers.list_filters(id);

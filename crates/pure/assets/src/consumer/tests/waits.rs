@@ -342,7 +342,37 @@ fn what_an_opening_brings_back_is_delivered_by_consumers_that_stay() {
     turn(&mut rig, &mut disk);
     assert_eq!(rig.messages(), ["a: 1"]);
     rig.store = self::rig(4, &mut Disk::default()).store;
-    rig.consumer.as_mut().unwrap().store_changed();
+    with!(&mut rig, |consumer, cx| consumer.store_changed(cx));
     turn(&mut rig, &mut disk);
     assert_eq!(rig.messages(), ["a: 2", "a: 3", "a: 4"]);
+}
+
+/// A purge that the disk refused took nothing: whoever was not sent what is there again gets it now, with the numbers that are due.
+#[test]
+fn what_is_there_again_after_a_failure_is_delivered() {
+    for (direct, ack_policy) in
+        [(true, AckPolicy::None), (false, AckPolicy::None), (false, AckPolicy::Explicit)]
+    {
+        let mut disk = Disk::default();
+        let mut rig = rig(4, &mut disk);
+        let config = ConsumerConfig { direct, ack_policy, ..pull_config() };
+        let kept = ConsumerStore::new("C".into(), Keeping::Memory, None, KeptPolicy::None, 0);
+        rig.begin(config, kept, Start { seq: 1, ..Start::default() });
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"1", b"", b"a"));
+        turn(&mut rig, &mut disk);
+        assert_eq!(rig.messages(), ["a: 1"]);
+        rig.store.purge().unwrap();
+        with!(&mut rig, |consumer, cx| consumer.purged(cx));
+        turn(&mut rig, &mut disk);
+        let mut again = self::rig(4, &mut Disk::default());
+        std::mem::swap(&mut rig.store, &mut again.store);
+        with!(&mut rig, |consumer, cx| consumer.store_changed(cx));
+        assert_eq!(rig.info().num_pending, 3);
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"9", b"", b"a"));
+        turn(&mut rig, &mut disk);
+        assert_eq!(rig.messages(), ["a: 2", "a: 3", "a: 4"]);
+        let info = rig.info();
+        assert_eq!((info.delivered.stream_seq, info.delivered.consumer_seq), (4, 4));
+        assert_eq!(info.num_ack_pending, if ack_policy == AckPolicy::Explicit { 3 } else { 0 });
+    }
 }
