@@ -97,7 +97,9 @@ impl World {
             }
             Ask::Update { stream, life, .. } if self.streams[stream].life != life => {}
             Ask::Update { stream, limits, .. } => {
-                if failed && (self.streams[stream].leaving || self.is_the_disks(&answer)) {
+                // What a stop overtakes is refused, and may be done all the same.
+                let uncertain = self.stopping || self.streams[stream].leaving;
+                if failed && (uncertain || self.is_the_disks(&answer)) {
                     return Ok(());
                 }
                 if failed {
