@@ -57,6 +57,14 @@ fn add_consumer(wire: &mut Wire, name: &str, config: &str) -> Result<(), String>
     wire.request(&format!("$JS.API.CONSUMER.CREATE.S0.{name}"), &body).map(drop)
 }
 
+/// The same for a consumer that delivers at once: its messages come with the answer, which goes where nobody listens.
+fn begin_consumer(wire: &mut Wire, name: &str, config: &str) -> Result<(), String> {
+    let body = format!(
+        "{{\"stream_name\":\"S0\",\"action\":\"create\",\"config\":{{\"name\":\"{name}\",{config}}}}}"
+    );
+    wire.write(format!("PUB $JS.API.CONSUMER.CREATE.S0.{name} _N {}\r\n{body}\r\n", body.len()).as_bytes())
+}
+
 /// The number between two dots, counted from the end, of an acknowledgement subject: 3 is the consumer's sequence.
 fn ack_number(reply: &[u8], from_end: usize) -> usize {
     let token = reply.rsplit(|&b| b == b'.').nth(from_end - 1).unwrap_or_default();
@@ -68,7 +76,7 @@ pub(super) fn ordered(server: &Server, messages: usize) -> Result<Sample, String
     let mut wire = Wire::connect(server.port)?;
     wire.subscribe("deliver.ordered")?;
     let meter = Meter::start(server);
-    add_consumer(
+    begin_consumer(
         &mut wire,
         "ordered",
         "\"deliver_subject\":\"deliver.ordered\",\"ack_policy\":\"none\",\"max_deliver\":1,\"flow_control\":true,\"idle_heartbeat\":5000000000,\"mem_storage\":true,\"num_replicas\":1,\"inactive_threshold\":300000000000",
@@ -258,12 +266,8 @@ pub(super) fn filtered(server: &Server, groups: usize, messages: usize) -> Resul
         let config = format!(
             "\"filter_subject\":\"{filter}\",\"deliver_subject\":\"deliver.filtered.{n}\",\"ack_policy\":\"none\",\"mem_storage\":true,\"num_replicas\":1,\"inactive_threshold\":300000000000"
         );
-        let (name, mut received) = (format!("filtered{n}"), 0);
-        let body = format!(
-            "{{\"stream_name\":\"S0\",\"action\":\"create\",\"config\":{{\"name\":\"{name}\",{config}}}}}"
-        );
-        let ask = format!("PUB $JS.API.CONSUMER.CREATE.S0.{name}.{filter} _A {}\r\n{body}\r\n", body.len());
-        wire.write(ask.as_bytes())?;
+        let mut received = 0;
+        begin_consumer(&mut wire, &format!("filtered{n}"), &config)?;
         while received < messages {
             wire.read(|frame| {
                 received += 1;
