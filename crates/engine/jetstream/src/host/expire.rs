@@ -73,8 +73,12 @@ impl Host {
         let mut changes = std::mem::take(&mut self.changes);
         self.store.take_changes(&mut changes);
         if self.consumers.len() > 0 {
-            for change in &changes {
-                self.tell_of_change(batch, change, now);
+            // Who learns of a purge counts what is there, without what single removals of the same turn took: those are told before.
+            let (purges, single): (Vec<&Change>, Vec<&Change>) =
+                changes.iter().partition(|change| change.seq == 0);
+            single.into_iter().for_each(|change| self.tell_of_change(batch, change, now));
+            if let Some(purge) = purges.first() {
+                self.tell_of_change(batch, purge, now);
             }
         }
         changes.clear();
