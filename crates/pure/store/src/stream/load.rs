@@ -21,6 +21,8 @@ use crate::port::{DiskError, Files, Mode, Op, Work};
 
 /// Blocks, beside the last, that stay in memory; the one that was used longest ago goes first.
 const MAX_LOADED: usize = 24;
+/// The same when another one is loaded for somebody who reads all messages in their order.
+pub(super) const MAX_FOLLOWED: usize = 4;
 /// The same when a block has just been filled, beside that one: who writes fast would fill memory with what nobody may ever read.
 pub(super) const MAX_FILLED: usize = 2;
 /// Bytes of a block file that are read at most.

@@ -1,6 +1,7 @@
 //! Messages by sequence and by subject.
 
 use super::filter::Filter;
+use super::load::MAX_FOLLOWED;
 use super::message::Message;
 use super::{Medium, Step, Store, StoreError, ready};
 use crate::format::record::Kind;
@@ -107,6 +108,10 @@ impl Store {
             if query.filter.is_all() {
                 if let Some(message) = self.at_hand(at, live) {
                     return Step::Ready(Some(message));
+                }
+                // Who reads everything seldom comes back to what is behind.
+                if self.blocks[at].cache.is_none() {
+                    self.evict_beyond(MAX_FOLLOWED, at);
                 }
                 ready!(self.need_message(at, live));
                 return self.answer(at, live).map(Some);
