@@ -180,7 +180,7 @@ impl Store {
                 self.pack(before);
             }
             self.block_filled(len);
-            self.evict_beyond(MAX_FILLED, before);
+            self.evict_left(MAX_FILLED, before);
         }
         self.tail_at = 0;
         last

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use midge_stdx::clock::Mono;
@@ -25,6 +26,8 @@ const MAX_LOADED: usize = 24;
 pub(super) const MAX_FOLLOWED: usize = 4;
 /// The same when a block has just been filled, beside that one: who writes fast would fill memory with what nobody may ever read.
 pub(super) const MAX_FILLED: usize = 2;
+/// Whoever reads a block comes back to it sooner than this.
+const LEFT_AFTER: Duration = Duration::from_millis(50);
 /// Bytes of a block file that are read at most.
 const MAX_FILE_LEN: u64 = 256 << 20;
 
@@ -225,7 +228,7 @@ impl Store {
             self.lost.bytes += loaded.damaged;
         }
         self.miss_absent(at);
-        self.evict_beyond(MAX_LOADED, at);
+        self.evict_beyond(MAX_LOADED, at, Mono(u64::MAX));
     }
 
     /// Live messages that a loaded block does not hold are lost.
@@ -271,8 +274,14 @@ impl Store {
         }
     }
 
-    /// Drops blocks from memory until no more than `most` beside the last and `keep` are there.
-    pub(super) fn evict_beyond(&mut self, most: usize, keep: usize) {
+    /// Drops blocks that nobody is in right now until no more than `most` are there. Many readers, each in a block of its own, keep theirs.
+    pub(super) fn evict_left(&mut self, most: usize, keep: usize) {
+        let since = self.now - LEFT_AFTER;
+        self.evict_beyond(most, keep, since);
+    }
+
+    /// Drops blocks that were last used before `since` until no more than `most` beside the last and `keep` are there.
+    fn evict_beyond(&mut self, most: usize, keep: usize, since: Mono) {
         if self.disk.is_none() {
             return;
         }
@@ -287,7 +296,8 @@ impl Store {
         if loaded.len() > most {
             loaded.sort_unstable();
             let more = loaded.len() - most;
-            loaded.into_iter().take(more).for_each(|(_, at)| self.blocks[at].cache = None);
+            let left = loaded.into_iter().take(more).filter(|((used, _), _)| *used <= since);
+            left.for_each(|(_, at)| self.blocks[at].cache = None);
         }
     }
 

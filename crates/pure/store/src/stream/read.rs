@@ -111,7 +111,7 @@ impl Store {
                 }
                 // Who reads everything seldom comes back to what is behind.
                 if self.blocks[at].cache.is_none() {
-                    self.evict_beyond(MAX_FOLLOWED, at);
+                    self.evict_left(MAX_FOLLOWED, at);
                 }
                 ready!(self.need_message(at, live));
                 return self.answer(at, live).map(Some);
