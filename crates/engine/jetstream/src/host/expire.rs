@@ -74,10 +74,10 @@ impl Host {
         self.store.take_changes(&mut changes);
         if self.consumers.len() > 0 {
             // Who learns of a purge counts what is there, without what single removals of the same turn took: those are told before.
-            let (purges, single): (Vec<&Change>, Vec<&Change>) =
-                changes.iter().partition(|change| change.seq == 0);
-            single.into_iter().for_each(|change| self.tell_of_change(batch, change, now));
-            if let Some(purge) = purges.first() {
+            for change in changes.iter().filter(|change| change.seq > 0) {
+                self.tell_of_change(batch, change, now);
+            }
+            if let Some(purge) = changes.iter().find(|change| change.seq == 0) {
                 self.tell_of_change(batch, purge, now);
             }
         }
