@@ -59,6 +59,24 @@ impl Host {
         })
     }
 
+    /// The same for whoever asked; refused, and nothing, when it cannot be had.
+    fn info_for(
+        &mut self,
+        batch: &mut Batch,
+        request: &Asked,
+        kind: &'static str,
+        now: Now,
+    ) -> Step<Option<StreamInfo>> {
+        match self.told_info(now) {
+            Step::Ready(info) => Step::Ready(Some(info)),
+            Step::Wait => Step::Wait,
+            Step::Failed(error) => {
+                request.refuse(batch, kind, &errors::STREAM_GENERAL.because(&error), now);
+                Step::Ready(None)
+            }
+        }
+    }
+
     pub(in crate::host) fn reply_created(
         &mut self,
         batch: &mut Batch,
@@ -70,18 +88,12 @@ impl Host {
             batch,
             now,
             Box::new(move |host, batch, now| {
-                let info = match host.told_info(now) {
-                    Step::Ready(info) => info,
-                    Step::Wait => return Step::Wait,
-                    Step::Failed(error) => {
-                        let error = errors::STREAM_GENERAL.because(&error);
-                        request.refuse(batch, kind::STREAM_CREATE, &error, now);
-                        return Step::Ready(());
+                host.info_for(batch, &request, kind::STREAM_CREATE, now).map(|info| {
+                    if info.is_some() {
+                        let answer = StreamCreated { info, did_create };
+                        request.answer(batch, kind::STREAM_CREATE, &answer, now);
                     }
-                };
-                let answer = StreamCreated { info: Some(info), did_create };
-                request.answer(batch, kind::STREAM_CREATE, &answer, now);
-                Step::Ready(())
+                })
             }),
         );
     }
@@ -320,15 +332,9 @@ impl Host {
                     batch,
                     now,
                     Box::new(move |host, batch, now| {
-                        let info = match host.told_info(now) {
-                            Step::Ready(info) => info,
-                            Step::Wait => return Step::Wait,
-                            Step::Failed(error) => {
-                                let error = errors::STREAM_GENERAL.because(&error);
-                                request.refuse(batch, kind::STREAM_UPDATE, &error, now);
-                                return Step::Ready(());
-                            }
-                        };
+                        let step = host.info_for(batch, &request, kind::STREAM_UPDATE, now);
+                        let Step::Ready(info) = step else { return Step::Wait };
+                        let Some(info) = info else { return Step::Ready(()) };
                         let info = StreamInfo { domain: host.js.settings.domain.clone(), ..info };
                         let updated = StreamUpdated { info: Some(info) };
                         request.answer(batch, kind::STREAM_UPDATE, &updated, now);
