@@ -39,8 +39,9 @@ impl Host {
         self.consumers.unread.extend(unread);
         self.see_anew();
         let lost = self.store.lost_at_the_end();
-        let heal = if self.config.mirror.is_some() { Heal::mirror(lost) } else { Heal::after(lost) };
-        let mut heal = heal.in_stream(&self.config);
+        let follows = self.config.mirror.is_some() || !self.config.sources.is_empty();
+        let torn = self.store.lost().torn.filter(|_| follows);
+        let mut heal = Heal::after(lost).following(torn).in_stream(&self.config);
         let mut consumers = Some(consumers);
         self.begin(
             batch,
@@ -50,7 +51,7 @@ impl Host {
                     Step::Wait => return Step::Wait,
                     Step::Ready(0) => {}
                     Step::Ready(removed) => tracing::info!(
-                        "Stream '{} > {}': {removed} messages of a batch that was not whole, behind a gap in a mirror, or rolled up, were removed",
+                        "Stream '{} > {}': {removed} messages of a batch that was not whole, behind a gap in what is read from others, or rolled up, were removed",
                         host.account.name(),
                         host.handle.name
                     ),

@@ -259,6 +259,8 @@ pub struct Lost {
     pub seqs: Vec<u64>,
     /// Bytes that could not be read.
     pub bytes: u64,
+    /// The first of them that a power cut has torn: what follows it was never on stable storage.
+    pub torn: Option<u64>,
 }
 
 impl Store {

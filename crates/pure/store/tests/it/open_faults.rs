@@ -349,6 +349,40 @@ fn schedules_and_sources_are_gathered_from_messages() {
 }
 
 #[test]
+fn a_source_was_read_up_to_what_a_power_cut_tore() {
+    let stream = stream("state", "FIXSRC");
+    let sources = format!("{}/sources.db", folder(&stream));
+    let progress = |opened: &Opened| opened.sources.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+    let known = open(&stream, &load(&stream));
+    assert_eq!((progress(&known), known.recovery.torn), (vec![6], None));
+    let tear = |files: &MemFiles| {
+        change(files, &path(&stream, "1.blk"), |bytes| {
+            let at = bytes.windows(5).position(|text| text == b"ttl.4").unwrap();
+            bytes[at] ^= 1;
+        });
+    };
+    // Nothing says that what follows was ever whole, and nothing of it counts: with the file, of which the stamp is behind it, as little as without.
+    for with_sources in [true, false] {
+        let files = load(&stream);
+        files.remove(&path(&stream, "index.db")).unwrap();
+        if !with_sources {
+            files.remove(&sources).unwrap();
+        }
+        tear(&files);
+        let opened = open(&stream, &files);
+        assert_eq!((progress(&opened), opened.recovery.torn), (vec![3], Some(4)), "{with_sources}");
+        assert_eq!(live(&opened), BTreeSet::from([1, 2, 3, 5, 6]));
+    }
+    // What an index knows was on stable storage: what is hurt is lost alone, the last message among it.
+    let files = load(&stream);
+    tear(&files);
+    change(&files, &path(&stream, "1.blk"), |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let opened = open(&stream, &files);
+    assert_eq!((progress(&opened), opened.recovery.torn), (vec![6], None));
+    assert_eq!(lost(&opened), BTreeSet::from([4, 6]));
+}
+
+#[test]
 fn a_purge_that_was_cut_is_ended_or_undone() {
     let purged = stream("purged", "FIXPURGE");
     let done = load(&purged);

@@ -11,8 +11,9 @@
 //! What a message takes with it — a roll-up, or the schedule that a message was published by — goes behind it, and before anything else is stored. So it is the last
 //! message, or the last batch, for which that may not have come to its end; it is done again.
 //!
-//! A mirror has no publishers who would send again what was not acknowledged, and goes on behind its last message: what follows the first that is missing in
-//! its last writes is removed with it, and read from the origin once more.
+//! A stream that is filled from others goes on behind the last message that it has of them, and nobody sends again what is missing before: what follows the
+//! first message that a power cut has torn is removed with it, and read once more. Nothing of it was ever on stable storage. A message that was lost
+//! otherwise is lost alone.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -30,7 +31,8 @@ const MAX_MEMBERS: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Heal {
     lost: Vec<u64>,
-    mirror: bool,
+    /// The stream goes on from the first of these that was torn.
+    again_from: Option<u64>,
     truncate: Option<Truncate>,
     /// Whether the end was looked at.
     cut: bool,
@@ -57,9 +59,9 @@ impl Heal {
         Heal { lost, ..Heal::default() }
     }
 
-    /// The same for a mirror.
-    pub fn mirror(lost: Vec<u64>) -> Heal {
-        Heal { lost, mirror: true, ..Heal::default() }
+    /// For a stream that is filled from others: what follows the sequence that a power cut has torn is read once more.
+    pub fn following(self, torn: Option<u64>) -> Heal {
+        Heal { again_from: torn, ..self }
     }
 
     /// Finishes, too, what the last messages were to take with them by the rules of this stream.
@@ -70,12 +72,13 @@ impl Heal {
 
     /// Goes on; answers how many messages were removed.
     pub fn step(&mut self, store: &mut Store, now: Now) -> Step<u64> {
+        if let Some(torn) = self.again_from {
+            let truncate = self.truncate.get_or_insert_with(|| Truncate::new(torn.saturating_sub(1)));
+            self.removed += ready!(store.truncate(truncate, now));
+            (self.again_from, self.truncate) = (None, None);
+        }
         if !self.cut {
-            if self.truncate.is_none() && self.mirror {
-                let first = store.state().first_seq;
-                self.truncate =
-                    self.lost.first().filter(|gap| **gap > first).map(|gap| Truncate::new(gap - 1));
-            } else if self.truncate.is_none() {
+            if self.truncate.is_none() {
                 self.truncate = ready!(torn(store)).map(Truncate::new);
             }
             if let Some(truncate) = &mut self.truncate {
@@ -83,9 +86,7 @@ impl Heal {
             }
             self.cut = true;
         }
-        if !self.mirror {
-            ready!(self.take_strays(store));
-        }
+        ready!(self.take_strays(store));
         if self.taken.is_none() {
             self.taken = Some(ready!(taken(store, self.rolls_up, self.schedules)));
         }

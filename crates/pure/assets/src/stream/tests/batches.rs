@@ -285,6 +285,29 @@ fn a_batch_of_which_a_part_was_lost_goes_as_a_whole() {
     assert_eq!(heal(&[]).0.len(), 9);
 }
 
+#[test]
+fn what_follows_a_torn_message_goes_where_it_is_read_again() {
+    let heal = |torn: Option<u64>| {
+        let mut bench = Bench::new(atomic());
+        for place in 1..=5 {
+            // The last two are of a batch that is not whole.
+            let place_text = (place - 3).to_string();
+            let headers = [("Nats-Batch-Id", "b"), ("Nats-Batch-Sequence", &*place_text)];
+            let headers = if place > 3 { block(&headers) } else { Vec::new() };
+            let message =
+                midge_store::stream::NewMessage { subject: b"s.a", headers: &headers, ..Default::default() };
+            bench.store.append(bench.now, &message).unwrap();
+        }
+        bench.store.remove(2, false);
+        let (mut heal, now) = (Heal::after(vec![2]).following(torn), bench.now);
+        let Step::Ready(removed) = heal.step(&mut bench.store, now) else { panic!("nothing is to be waited for") };
+        (bench.seqs(), bench.store.appended(), removed)
+    };
+    assert_eq!(heal(None), (vec![1, 3], 3, 2), "lost alone");
+    assert_eq!(heal(Some(2)), (vec![1], 1, 3));
+    assert_eq!(heal(Some(1)), (vec![], 0, 4));
+}
+
 fn fast(bench: &mut Bench, place: &str, headers: &[(&str, &str)]) -> Vec<Answer> {
     let (reply, headers) = (format!("_I.x.{place}.$FI"), block(headers));
     let message = Incoming {

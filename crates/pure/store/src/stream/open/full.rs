@@ -92,7 +92,7 @@ impl Context<'_> {
             self.recovery.how = How::New;
         }
         self.report(&rebuilt, &found, index)?;
-        let side = self.gathered_side(gathered, |seq| rebuilt.is_live(seq))?;
+        let side = self.gathered_side(gathered, &rebuilt)?;
         let mut image = self.image(&rebuilt, &found)?;
         for (seq, _) in side.wheel.iter() {
             let at = image.live(seq);
@@ -168,6 +168,9 @@ impl Context<'_> {
         if let Some(index) = index {
             self.lost_since(index, rebuilt, &mut lost);
         }
+        let known = index.map_or(0, |index| index.totals.last_seq);
+        let recent = rebuilt.blocks.iter().rev().nth(1).map_or(0, |block| block.first_seq);
+        self.recovery.torn = lost.iter().find(|seq| *seq > known && *seq >= recent);
         self.recovery.lost = lost;
         Ok(())
     }

@@ -253,7 +253,7 @@ impl Opened {
             .flat_map(|(from, to)| from..=to)
             .take(report::MAX_LOST)
             .collect();
-        store.lost.bytes = recovery.lost_bytes;
+        (store.lost.bytes, store.lost.torn) = (recovery.lost_bytes, recovery.torn);
         let state = store.state;
         store.find_first();
         if state.last_seq == 0 {

@@ -65,6 +65,9 @@ pub struct Recovery {
     pub unaccounted: SeqSet,
     /// Sequences that were there and are not: messages, as far as can be known.
     pub lost: SeqSet,
+    /// The first of them that no index knows and that is in the last two blocks: there a power cut has torn what was being written, and nothing from here
+    /// on was ever on stable storage.
+    pub torn: Option<u64>,
     /// Bytes that cannot be read.
     pub lost_bytes: u64,
     /// What was copied aside.

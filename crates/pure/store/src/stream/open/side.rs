@@ -4,6 +4,7 @@
 //! something to say are read, for sources from the last one back until every source was met.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use midge_index::wheel::Wheel;
 
@@ -14,6 +15,7 @@ use crate::format::record::{Kind, Record};
 use crate::format::scan::Walk;
 use crate::format::side::{decode_schedules, decode_sources};
 use crate::port::DiskError;
+use crate::recover::Rebuilt;
 use crate::stream::Config;
 use crate::stream::message::{Ttl, ttl};
 
@@ -157,10 +159,18 @@ impl Context<'_> {
     /// What every message said, after all were read.
     pub(super) fn gathered_side(
         &mut self,
-        gathered: Gathered<'_>,
-        live: impl Fn(u64) -> bool,
+        mut gathered: Gathered<'_>,
+        rebuilt: &Rebuilt,
     ) -> Result<Side, OpenError> {
-        let (stored, from) = self.stored()?;
+        let live = |seq| rebuilt.is_live(seq);
+        let (stored, mut from) = self.stored()?;
+        if let Some(torn) = self.recovery.torn {
+            // What follows is read from the sources once more. A file that knows of it tells only of sources of which no message is left.
+            gathered.sources.clear();
+            from.sources = if from.sources > torn { 0 } else { from.sources };
+            let blocks = rebuilt.blocks.iter().rev().map(|block| (block.index, block.last_seq));
+            self.read_sources(blocks, from.sources..torn, &mut gathered)?;
+        }
         let mut side = Side::default();
         for (seq, expires_ns) in gathered.expiries {
             if live(seq) {
@@ -195,18 +205,8 @@ impl Context<'_> {
                 }
             })?;
         }
-        let sought = self.rules.map_or(0, |rules| rules.sources());
-        for block in image.blocks.iter().rev() {
-            let met = gathered.sources.len() >= sought;
-            if met || block.last_seq < from.sources {
-                break;
-            }
-            self.scan(block.index, &mut buffer, |record| {
-                if record.seq >= from.sources && record.seq <= block.last_seq {
-                    gathered.see_some(record, false, false, true);
-                }
-            })?;
-        }
+        let blocks = image.blocks.iter().rev().map(|block| (block.index, block.last_seq));
+        self.read_sources(blocks, from.sources..u64::MAX, &mut gathered)?;
         for (seq, expires_ns) in gathered.expiries {
             side.wheel.add(seq, expires_ns);
         }
@@ -214,6 +214,28 @@ impl Context<'_> {
         side.schedules.retain(|entry| image.live(entry.seq).is_some());
         side.sources = merge(side.sources, from.sources, gathered.sources);
         Ok(side)
+    }
+
+    /// What the messages of these sequences say of sources, from the last block (number and last sequence) back until every source was met.
+    fn read_sources(
+        &mut self,
+        blocks: impl Iterator<Item = (u32, u64)>,
+        seqs: Range<u64>,
+        gathered: &mut Gathered<'_>,
+    ) -> Result<(), DiskError> {
+        let sought = self.rules.map_or(0, |rules| rules.sources());
+        let mut buffer = Vec::new();
+        for (number, last_seq) in blocks {
+            if gathered.sources.len() >= sought || last_seq < seqs.start {
+                break;
+            }
+            self.scan(number, &mut buffer, |record| {
+                if seqs.contains(&record.seq) && record.seq <= last_seq {
+                    gathered.see_some(record, false, false, true);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// The messages with headers of a block.
