@@ -265,9 +265,9 @@ impl World {
         if consumer.exact && consumer.max_deliver > 0 && count > consumer.max_deliver {
             return wrong(&format!("was delivered {count} times"));
         }
-        // It may be given up from here on.
+        // It may be given up from here on, even while the consumer is only just being made.
         if consumer.max_deliver > 0 && count >= consumer.max_deliver {
-            consumer.exact = false;
+            (consumer.exact, consumer.calm) = (false, false);
         }
         if consumer.policy != AckPolicy::None {
             let crossed = count > 1 && consumer.unsettled.contains(&seq);

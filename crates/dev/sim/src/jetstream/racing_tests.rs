@@ -153,3 +153,25 @@ fn what_left_before_an_update_in_the_same_turn_is_not_pending() {
     );
     assert!(stage.answer("_R.info").contains(r#""num_pending":1,"#), "{}", stage.answer("_R.info"));
 }
+
+/// A message that comes and goes before anybody could see it is counted for nobody, whoever makes the stream look in between.
+#[test]
+fn what_nobody_saw_is_not_taken_off_what_is_pending() {
+    let mut stage = Stage::new(None);
+    let config = r#"{"name":"L","subjects":["l.*"],"storage":"memory","max_msgs_per_subject":1}"#;
+    stage.ask("$JS.API.STREAM.CREATE.L", "_R.create", config);
+    stage.rest();
+    let consumer = |name: &str| {
+        format!(r#"{{"stream_name":"L","config":{{"durable_name":"{name}","ack_policy":"explicit"}}}}"#)
+    };
+    stage.ask("$JS.API.CONSUMER.CREATE.L.c", "_R.c", &consumer("c"));
+    stage.ask("$JS.API.CONSUMER.INFO.L.c", "_R.none", "");
+    stage.rest();
+    assert!(stage.answer("_R.none").contains(r#""num_pending":0,"#), "{}", stage.answer("_R.none"));
+    stage.ask("l.a", "_R.first", "message");
+    stage.ask("l.a", "_R.second", "message");
+    stage.ask("$JS.API.CONSUMER.CREATE.L.d", "_R.d", &consumer("d"));
+    stage.ask("$JS.API.CONSUMER.INFO.L.c", "_R.info", "");
+    stage.rest();
+    assert!(stage.answer("_R.info").contains(r#""num_pending":1,"#), "{}", stage.answer("_R.info"));
+}

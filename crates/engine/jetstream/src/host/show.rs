@@ -12,8 +12,12 @@ use super::{Host, Life};
 use crate::limits::TURN_TOLD;
 
 impl Host {
-    /// Whoever asks from now on is told of everything that is durable, and consumers count it.
-    pub(super) fn see(&mut self) {
+    /// Whoever asks from now on is told of everything that is durable, and consumers count it; what has left the stream is told before, as none of it is
+    /// counted any more.
+    pub(super) fn see(&mut self, batch: &mut Batch, now: Now) {
+        if self.store.has_changes() {
+            self.removed(batch, now);
+        }
         let visible = self.stream.visible(self.store.durable());
         if visible > self.visible {
             self.visible = visible;
@@ -24,7 +28,7 @@ impl Host {
 
     /// See the module.
     pub(super) fn show(&mut self, batch: &mut Batch, now: Now) {
-        self.see();
+        self.see(batch, now);
         let durable = self.store.durable();
         while let Some(entry) = self.held.pop(durable, self.store.done()) {
             self.send_answer(batch, &entry);

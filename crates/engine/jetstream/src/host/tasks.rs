@@ -69,7 +69,7 @@ impl Host {
         let mark = self.store.mark();
         if mark <= self.store.done() && self.tasks.after.is_empty() {
             // It may have become so in this very turn.
-            self.see();
+            self.see(batch, now);
             return what(self, batch, now);
         }
         self.tasks.after.push_back((mark, what));

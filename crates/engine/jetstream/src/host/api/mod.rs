@@ -33,7 +33,7 @@ impl Host {
     pub(in crate::host) fn api(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
         self.touch(now);
         let request = self.ask(request);
-        if self.tasks.deferred > 0 || self.is_to_come(&request) {
+        if self.tasks.deferred > 0 || self.is_to_come(batch, &request, now) {
             self.tasks.deferred += 1;
             return self.when_durable(
                 batch,
@@ -49,12 +49,12 @@ impl Host {
 
     /// Whether a request has to wait for messages that nobody may see yet: a new consumer is told how many messages there are for it, and whoever
     /// published them before, without asking for acknowledgements, counts on them. What comes after such a request waits behind it.
-    fn is_to_come(&mut self, request: &ApiRequest) -> bool {
+    fn is_to_come(&mut self, batch: &mut Batch, request: &ApiRequest, now: Now) -> bool {
         let call = ApiCall::parse(&request.subject);
         if !matches!(call, Some(ApiCall::ConsumerCreate { .. } | ApiCall::ConsumerDurableCreate { .. })) {
             return false;
         }
-        self.see();
+        self.see(batch, now);
         self.visible < self.store.appended()
     }
 

@@ -300,7 +300,9 @@ fn what_follows_a_torn_message_goes_where_it_is_read_again() {
         }
         bench.store.remove(2, false);
         let (mut heal, now) = (Heal::after(vec![2]).following(torn), bench.now);
-        let Step::Ready(removed) = heal.step(&mut bench.store, now) else { panic!("nothing is to be waited for") };
+        let Step::Ready(removed) = heal.step(&mut bench.store, now) else {
+            panic!("nothing is to be waited for")
+        };
         (bench.seqs(), bench.store.appended(), removed)
     };
     assert_eq!(heal(None), (vec![1, 3], 3, 2), "lost alone");
