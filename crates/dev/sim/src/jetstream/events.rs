@@ -40,6 +40,9 @@ impl World {
         };
         let answer = Json::read(&event.payload);
         let failed = answer.get("error").is_some();
+        if event.header.starts_with(b"NATS/1.0 503") {
+            return self.met_nobody(&ask);
+        }
         match ask {
             Ask::MakeStream { .. }
             | Ask::DropStream { .. }
@@ -112,6 +115,23 @@ impl World {
                 model.asked.drain(..at);
             }
         }
+        Ok(())
+    }
+
+    /// What comes behind a deletion is answered as if nothing were there.
+    fn met_nobody(&mut self, ask: &Ask) -> Result {
+        let stream = match ask {
+            Ask::Publish { stream, .. } | Ask::Commit { stream, .. } => Some(*stream),
+            // One whose files were opened anew has another number, and what was on its way does not find it.
+            Ask::Ack { .. } | Ask::Nothing => None,
+            _ => return Err(Trouble::Wrong("a request met nobody".into())),
+        };
+        if let Some(model) = stream.map(|stream| &self.streams[stream])
+            && !model.leaving
+        {
+            return Err(Trouble::Wrong(format!("{}: a publish met nobody", model.name)));
+        }
+        self.saw("requests that met nobody");
         Ok(())
     }
 

@@ -9,6 +9,8 @@
 //! What clients were told before a crash is what the node is held to after it.
 
 mod acts;
+#[cfg(test)]
+mod answer_tests;
 mod checks;
 mod copies;
 mod disk;

@@ -94,8 +94,9 @@ impl Stage {
                     } else if event.reply.starts_with("$JS.FC.") {
                         self.questions.push(event.reply);
                     } else {
-                        let text = String::from_utf8_lossy(&event.payload).into_owned();
-                        self.replies.push((event.subject, text));
+                        // A status has nothing but headers.
+                        let said = if event.payload.is_empty() { event.header } else { event.payload };
+                        self.replies.push((event.subject, String::from_utf8_lossy(&said).into_owned()));
                     }
                 }
                 return;

@@ -173,8 +173,12 @@ impl Router {
             Phase::Deleting => refuse(batch, &request, errors::STREAM_NOT_FOUND.into()),
             // While it is being created or opened its inbox keeps what comes.
             Phase::Opening | Phase::Running => {
-                // A host that has just gone leaves the request unanswered, as a server would that went.
-                let _ = handle.inbox.send(Item::Api(request));
+                if let Err(Item::Api(request)) = handle.inbox.send(Item::Api(request))
+                    && handle.phase() == Phase::Deleting
+                {
+                    // It has just gone. One that went with its server leaves requests unanswered, as a server does.
+                    refuse(batch, &request, errors::STREAM_NOT_FOUND.into());
+                }
             }
         }
     }

@@ -422,6 +422,10 @@ impl Host {
                 self.link_reply(batch, id, parts, now);
                 return Step::Ready(());
             }
+            ForConsumer::Ack | ForConsumer::Pull if self.consumers.get(id).is_none() => {
+                self.meets_nobody(batch, parts);
+                return Step::Ready(());
+            }
             ForConsumer::Ack => {
                 let Some(subject) = AckSubject::parse(parts.subject) else { return Step::Ready(()) };
                 let AckSubject { stream_seq, consumer_seq, deliveries, .. } = subject;

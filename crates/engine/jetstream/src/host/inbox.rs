@@ -191,12 +191,20 @@ impl Inbox {
         Ok(write(&mut inner.bytes, parts))
     }
 
-    /// Queues anything else: bounded by whoever sends it.
-    pub(crate) fn send(&self, item: Item) -> Result<(), Refused> {
-        self.push(|inner| {
+    /// Queues anything else: bounded by whoever sends it, who gets it back when the host is gone.
+    pub(crate) fn send(&self, item: Item) -> Result<(), Item> {
+        let first = {
+            let mut inner = self.inner.lock();
+            if inner.closed {
+                return Err(item);
+            }
             inner.items.push(item);
-            Ok(())
-        })
+            inner.items.len() == 1
+        };
+        if first {
+            self.signal.raise();
+        }
+        Ok(())
     }
 
     #[inline]
@@ -240,11 +248,11 @@ impl Inbox {
         self.disk.lock().released.take()
     }
 
-    /// Takes nothing more.
-    pub(crate) fn close(&self) {
+    /// Takes nothing more, and gives back what is left.
+    pub(crate) fn close(&self) -> Taken {
         // What is dropped may tell others, under locks of their own: this one has to be free by then.
         let left = std::mem::replace(&mut *self.inner.lock(), Inner { closed: true, ..Inner::default() });
-        drop(left);
+        Taken { items: left.items, bytes: left.bytes }
     }
 }
 

@@ -154,9 +154,7 @@ impl Host {
             self.recheck_interest(batch, Filter::all(), now);
         }
         self.come_back();
-        for request in std::mem::take(&mut self.postponed) {
-            self.api(batch, Box::new(request), now);
-        }
+        self.serve_postponed(batch, now);
         if let Some(what) = self.after_reopening.take() {
             what(self, batch, now);
         }

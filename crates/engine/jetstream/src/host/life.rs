@@ -159,6 +159,7 @@ impl Host {
                 if self.store.failure().is_some() {
                     self.store_failed(batch, now);
                 }
+                self.leave(batch, now);
                 false
             }
             Life::Failed { error, retry_at, full } => {
@@ -179,9 +180,11 @@ impl Host {
             batch,
             now,
             Box::new(move |host, batch, now| {
-                host.open_doors();
-                host.follow_configured();
-                host.handle.set_phase(Phase::Running);
+                if !host.leaving {
+                    host.open_doors();
+                    host.follow_configured();
+                    host.handle.set_phase(Phase::Running);
+                }
                 host.reply_created(batch, request, true, now);
                 let name = host.handle.name.clone();
                 host.advise(batch, &StreamAction { stream: &name, deed: Deed::Create }, now);
@@ -384,7 +387,7 @@ impl Host {
             },
             Order::Describe(place) => self.describe(batch, place, now),
             Order::Observe(part) => self.fill_part(batch, part, now),
-            Order::Delete => self.delete(batch, now),
+            Order::Delete => self.delete_when_answered(batch, now),
             Order::Stop => self.stop(batch, now),
             Order::Reopened(opened) => self.adopt(batch, *opened, now),
             Order::NotReopened { unborn } => {
@@ -397,9 +400,7 @@ impl Host {
                 } else if let Life::Failed { retry_at, .. } = &mut self.life {
                     *retry_at = now.mono + RETRY_EVERY;
                 }
-                for request in std::mem::take(&mut self.postponed) {
-                    self.api_refuse(batch, &request, now);
-                }
+                self.refuse_postponed(batch, now);
             }
         }
     }
@@ -472,7 +473,7 @@ impl Host {
         self.close_all_doors();
         self.account.delete(&self.handle);
         self.drop_tasks(batch, &errors::STREAM_NOT_FOUND.into(), now);
-        self.after_reopening = Some(Box::new(|host, batch, now| host.delete(batch, now)));
+        self.after_reopening = Some(Box::new(|host, batch, now| host.delete_when_answered(batch, now)));
     }
 
     pub(super) fn delete(&mut self, batch: &mut Batch, now: Now) {
@@ -509,7 +510,7 @@ impl Host {
     fn delete_on(&mut self, batch: &mut Batch, mut unregistered: bool, rest: bool, now: Now) -> bool {
         if self.lane.is_none() {
             self.js.manager.tell(Told::Gone(self.account.clone(), self.handle.name.clone()));
-            return self.over();
+            return self.gone(batch, now);
         }
         let settled = self.store.is_settled() && self.submissions.is_empty();
         if !unregistered && (settled || self.store.failure().is_some()) {
@@ -524,7 +525,7 @@ impl Host {
                 return false;
             }
             self.remove_rest(rest);
-            return self.over();
+            return self.gone(batch, now);
         }
         self.life = Life::Deleting { unregistered, rest };
         false
@@ -558,6 +559,14 @@ impl Host {
         true
     }
 
+    /// The same after a deletion.
+    fn gone(&mut self, batch: &mut Batch, now: Now) -> bool {
+        let left = self.handle.inbox.close();
+        self.answer_what_is_left(batch, left, now);
+        self.js.host_ended();
+        true
+    }
+
     /// A turn panicked.
     pub(super) fn fence(&mut self) {
         if std::mem::take(&mut self.counted) {
@@ -580,6 +589,7 @@ impl Host {
             // Those in memory have lost nothing; what they passed over may be there again.
             let config = self.consumers.get(id).map(|consumer| consumer.config());
             if config.is_some_and(|config| !config.mem_storage && !config.direct) {
+                self.with_consumer(batch, id, now, |consumer, cx| consumer.interrupted(cx));
                 self.consumers.remove(id, &self.account);
             }
         }

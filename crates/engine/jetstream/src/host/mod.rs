@@ -25,6 +25,7 @@ mod restore;
 mod show;
 mod snapshot;
 mod tasks;
+mod unserved;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,15 +51,15 @@ pub(crate) use inbox::{
 pub(crate) use life::{Life, Order};
 
 use crate::account::{JsAccount, StreamHandle};
-use crate::api::ApiRequest;
 use crate::keys::NewKey;
-use crate::limits::{HOST_TASKS, TURN_INPUTS};
+use crate::limits::TURN_INPUTS;
 use crate::system::JetStream;
 use follow::Follow;
 use held::Held;
 use restore::Restore;
 use snapshot::Snapshots;
 use tasks::{After, Tasks};
+use unserved::Postponed;
 
 /// See the module.
 pub(crate) struct Host {
@@ -105,7 +106,9 @@ pub(crate) struct Host {
     /// What is done when the store was opened anew.
     after_reopening: Option<After>,
     /// Requests that came while the files were being opened anew.
-    postponed: Vec<ApiRequest>,
+    postponed: Vec<Postponed>,
+    /// It is to be deleted when everybody who asked before has an answer: nothing is taken meanwhile.
+    leaving: bool,
     /// Where the answer to the last chunk of a copy goes, while what came is not durable.
     last_chunk: Option<Arc<[u8]>>,
     doors: Vec<Arc<Subscription>>,
@@ -191,6 +194,7 @@ impl Host {
             counted,
             after_reopening: None,
             postponed: Vec::new(),
+            leaving: false,
             last_chunk: None,
             doors: Vec::new(),
             life,
@@ -240,7 +244,8 @@ impl Host {
     }
 
     fn takes_inputs(&self) -> bool {
-        let ready = !self.opening && !self.life.is_to_begin() && !self.life.is_ending();
+        let ends = self.leaving || self.life.is_ending();
+        let ready = !self.opening && !self.life.is_to_begin() && !ends;
         ready && !self.crowded && !self.tasks.is_full() && !self.held.is_full()
     }
 
@@ -307,25 +312,6 @@ impl Host {
         }
         self.taken = taken;
         more
-    }
-
-    /// While the store is being opened anew, nothing is served.
-    fn refuse_item(&mut self, batch: &mut Batch, item: Item, bytes: &[u8], now: Now) {
-        match item {
-            Item::Publish(span) => {
-                if let Some(error) = self.life.refusal() {
-                    self.refuse_now(batch, span.of(bytes).reply, &error);
-                }
-            }
-            // With a full disk the files are opened at once, and there is everything but space.
-            Item::Api(request) if self.life.is_full() && self.postponed.len() < HOST_TASKS => {
-                self.postponed.push(*request);
-            }
-            Item::Api(request) => self.api_refuse(batch, &request, now),
-            Item::Order(order) => self.obey(batch, *order, now),
-            // Those who pull ask again, and what was not acknowledged is delivered again.
-            Item::Consumer(..) | Item::Get(_) | Item::Interest(_) => {}
-        }
     }
 
     /// Hands the disk what there is to do.

@@ -51,6 +51,11 @@ impl Tasks {
         self.look = true;
     }
 
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.after.is_empty()
+    }
+
     pub(super) fn blocks_came(&mut self) {
         self.look = true;
     }

@@ -15,6 +15,9 @@ use super::outlet::{Cx, Event};
 use super::pending::is_live;
 use super::push::Push;
 
+/// What those are told that have to ask again.
+const INTERRUPTED: &str = "409 Leadership Change";
+
 impl Consumer {
     /// A message became visible. Answers whether it is one to deliver, so that [`Consumer::turn`] is worth a call. Call it for every message that
     /// [`Consumer::matches`], in order, before the turn in which it is visible; others change nothing.
@@ -216,6 +219,11 @@ impl Consumer {
     pub fn server_shutdown(&mut self, cx: &mut Cx<'_>) {
         self.keep(cx.store);
         self.end_all(cx, "409 Server Shutdown", true);
+    }
+
+    /// Another takes its place, which does not know who waits: those that do are told to ask again.
+    pub fn interrupted(&mut self, cx: &mut Cx<'_>) {
+        self.end_all(cx, INTERRUPTED, false);
     }
 
     /// The consumer is deleted, or its stream: those that wait are told.
