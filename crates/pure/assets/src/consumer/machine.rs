@@ -156,7 +156,7 @@ impl Consumer {
         cx: &mut Cx<'_>,
     ) -> Consumer {
         let mut consumer = Consumer::assemble(identity, config, kept, cx);
-        let before = start.seq.saturating_sub(1);
+        let before = consumer.behind(&start);
         consumer.passed = Passed::through(if start.skip.is_empty() { before } else { start.resume });
         // Cannot be refused: nothing is compared.
         let _ = consumer.kept.apply(&[Delta::Starting { stream_seq: before }], Promise::Durable, cx.store);
@@ -164,6 +164,23 @@ impl Consumer {
         consumer.skip = start.skip.into();
         consumer.begin(cx);
         consumer
+    }
+
+    /// The sequence behind which a new one begins. A copy does not take what was removed before its first message for gone: see
+    /// [`Consumer::may_pass_over`].
+    fn behind(&self, start: &Start) -> u64 {
+        let before = start.seq.saturating_sub(1);
+        match self.config.deliver_policy {
+            _ if !self.is_copy() => before,
+            DeliverPolicy::All => 0,
+            DeliverPolicy::ByStartSequence => before.min(self.config.opt_start_seq.saturating_sub(1)),
+            _ => before,
+        }
+    }
+
+    /// Whether another stream is filled with what this one delivers.
+    pub(super) fn is_copy(&self) -> bool {
+        self.config.direct || self.config.sourcing
     }
 
     /// A consumer that was there before, with the state that it kept. What was lost of the stream, or removed from it meanwhile, is taken out

@@ -136,8 +136,8 @@ impl Consumer {
 
     /// Whether everything before this sequence was delivered or is gone for good. A copy takes what it is not sent for gone, and would never have what is there
     /// again after a power cut.
-    fn may_pass_over(&mut self, store: &mut Store, seq: u64) -> bool {
-        if !(self.config.direct || self.config.sourcing) {
+    pub(super) fn may_pass_over(&mut self, store: &mut Store, seq: u64) -> bool {
+        if !self.is_copy() {
             return true;
         }
         let Passed { through, gap, .. } = &mut self.passed;

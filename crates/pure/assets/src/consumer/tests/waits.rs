@@ -376,3 +376,38 @@ fn what_is_there_again_after_a_failure_is_delivered() {
         assert_eq!(info.num_ack_pending, if ack_policy == AckPolicy::Explicit { 3 } else { 0 });
     }
 }
+
+#[test]
+fn copies_do_not_begin_behind_a_removal_that_is_not_durable() {
+    use midge_jsapi::consumer_config::DeliverPolicy;
+    for (direct, deliver_policy) in
+        [(false, DeliverPolicy::All), (true, DeliverPolicy::All), (true, DeliverPolicy::ByStartSequence)]
+    {
+        let mut disk = Disk::default();
+        let mut rig = rig(4, &mut disk);
+        let limited = Config { max_msgs: 3, ..rig.store.config().clone() };
+        rig.store.configure(limited);
+        disk.run(&mut rig.store, rig.now.mono);
+        rig.visible = Some(rig.store.durable());
+        // It displaces message 2, and is not durable.
+        rig.publish("s.a", "x");
+        let opt_start_seq = if deliver_policy == DeliverPolicy::All { 0 } else { 2 };
+        let config = ConsumerConfig {
+            direct,
+            deliver_policy,
+            opt_start_seq,
+            ack_policy: AckPolicy::None,
+            ..pull_config()
+        };
+        let kept = ConsumerStore::new("C".into(), Keeping::Memory, None, KeptPolicy::None, 0);
+        rig.begin(config, kept, Start { seq: 3, ..Start::default() });
+        with!(&mut rig, |consumer, cx| consumer.pull(cx, b"1", b"", b"a"));
+        let step = with!(&mut rig, |consumer, cx| consumer.turn(cx, 7));
+        assert_eq!(matches!(step, Step::Wait), direct, "{deliver_policy:?}");
+        assert_eq!(rig.messages().len(), usize::from(!direct), "2 may be there again after a power cut");
+        disk.run(&mut rig.store, rig.now.mono);
+        let step = with!(&mut rig, |consumer, cx| consumer.turn(cx, 7));
+        assert!(matches!(step, Step::Ready(_)));
+        assert_eq!(rig.messages(), if direct { vec!["a: 3"] } else { vec![] });
+    }
+}
