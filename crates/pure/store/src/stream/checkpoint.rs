@@ -178,9 +178,7 @@ impl Store {
         let path = |name: &str| Name::Path(format!("{}/{name}", names::MESSAGES).into());
         let mut files = vec![(path(names::INDEX), bytes.into())];
         if self.config.ttl {
-            let mut wheel = Vec::new();
-            self.wheel.encode(self.state.last_seq + 1, &mut wheel);
-            files.push((path(names::WHEEL), wheel.into()));
+            files.push((path(names::WHEEL), self.wheel_file().into()));
         }
         files.extend(self.sources_file());
         Step::Ready(files)

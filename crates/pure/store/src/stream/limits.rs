@@ -23,6 +23,9 @@ pub(super) struct Debts {
     subjects: VecDeque<Bytes>,
     /// Expired messages.
     due: VecDeque<u64>,
+    /// Expired messages that may still be there, in the order in which they expired, with their times: until they are gone, the file that tells when
+    /// messages expire has to tell of them.
+    leaving: VecDeque<(u64, i64)>,
     /// Everything aged before this sequence outlives its age.
     aged: u64,
     /// Handed to the owner, who publishes markers.
@@ -241,14 +244,16 @@ impl Store {
             return None;
         }
         let mut budget = EXPIRE_BUDGET;
-        let due = &mut self.debts.due;
+        self.forget_gone();
+        let Debts { due, leaving, .. } = &mut self.debts;
         let mut room = budget.saturating_sub(due.len());
-        self.wheel.expire(now.wall.0, |seq, _| {
+        self.wheel.expire(now.wall.0, |seq, expires_ns| {
             if room == 0 {
                 return Fired::Stop;
             }
             room -= 1;
             due.push_back(seq);
+            leaving.push_back((seq, expires_ns));
             Fired::Remove
         });
         self.expire_due(&mut budget);
@@ -256,6 +261,46 @@ impl Store {
         let due = (!self.debts.due.is_empty()).then_some(now.wall.0 + 250_000_000);
         let ttl = self.wheel.next_expiry_ns();
         [aged, due, ttl].into_iter().flatten().min().map(Wall)
+    }
+
+    fn forget_gone(&mut self) {
+        while let Some(&(seq, _)) = self.debts.leaving.front()
+            && !self.is_there(seq)
+        {
+            self.debts.leaving.pop_front();
+        }
+    }
+
+    fn is_there(&self, seq: u64) -> bool {
+        self.find(seq).is_ok_and(|at| self.blocks[at].is_live(seq))
+    }
+
+    /// The file that tells when messages expire. O(messages that do).
+    pub(super) fn wheel_file(&mut self) -> Vec<u8> {
+        self.forget_gone();
+        let stamp = self.state.last_seq + 1;
+        let mut file = Vec::new();
+        let mut leaving = self.debts.leaving.iter().filter(|(seq, _)| self.is_there(*seq)).peekable();
+        if leaving.peek().is_none() {
+            self.wheel.encode(stamp, &mut file);
+        } else {
+            let mut wheel = self.wheel.clone();
+            leaving.for_each(|&(seq, expires_ns)| {
+                wheel.add(seq, expires_ns);
+            });
+            wheel.encode(stamp, &mut file);
+        }
+        file
+    }
+
+    /// The sequences behind this one are given anew: nothing is known of when their messages expire. O(messages that do).
+    pub(super) fn forget_expiries_after(&mut self, last: u64) {
+        let cut: Vec<(u64, i64)> = self.wheel.iter().filter(|(seq, _)| *seq > last).collect();
+        for (seq, expires_ns) in cut {
+            self.wheel.remove(seq, expires_ns);
+        }
+        self.debts.due.retain(|seq| *seq <= last);
+        self.debts.leaving.retain(|(seq, _)| *seq <= last);
     }
 
     /// Takes the expired messages that the owner is to deal with.
@@ -268,8 +313,7 @@ impl Store {
             && let Some(seq) = self.debts.due.pop_front()
         {
             *budget -= 1;
-            let live = self.find(seq).is_ok_and(|at| self.blocks[at].is_live(seq));
-            let step = if !live {
+            let step = if !self.is_there(seq) {
                 Step::Ready(())
             } else if self.config.delete_markers {
                 self.hand_over(seq)

@@ -283,6 +283,7 @@ impl Store {
         ready!(self.need(at));
         self.uncount_after(at, query);
         self.cut(at, query);
+        self.forget_expiries_after(query.seq);
         self.tell(query.removed, query.bytes);
         Step::Ready(query.removed)
     }

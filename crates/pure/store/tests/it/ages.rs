@@ -139,6 +139,43 @@ fn with_markers_the_owner_is_told_which_one_was_the_last_of_its_subject() {
     }
 }
 
+#[test]
+fn an_expired_message_that_is_still_there_expires_again_after_a_restart() {
+    for clean in [true, false] {
+        let mut config = Config::new("S", Medium::File);
+        (config.delete_markers, config.ttl) = (true, true);
+        let mut rig = Rig::files(config, 1);
+        append(&mut rig, "a", 1, 2, b"NATS/1.0\r\nNats-TTL: 2s\r\n\r\n");
+        append(&mut rig, "b", 1, 0, b"");
+        let mut expired: Vec<Expired> = Vec::new();
+        expire(&mut rig, 5);
+        rig.store.take_expired(&mut expired);
+        assert_eq!(expired.len(), 1);
+        // Its marker was refused, and then the server stopped.
+        rig.settle(at(6).mono);
+        rig.reopen(clean, at(7));
+        expire(&mut rig, 8);
+        expired.clear();
+        rig.store.take_expired(&mut expired);
+        assert_eq!(expired.iter().map(|expired| expired.seq).collect::<Vec<_>>(), [1], "{clean}");
+    }
+}
+
+#[test]
+fn a_sequence_that_is_given_anew_does_not_expire_with_the_message_that_had_it() {
+    for mut rig in rigs(|config: &mut Config| config.ttl = true) {
+        append(&mut rig, "a", 1, 0, b"");
+        append(&mut rig, "a", 1, 2, b"NATS/1.0\r\nNats-TTL: 2s\r\n\r\n");
+        let mut cut = Truncate::new(1);
+        while rig.store.truncate(&mut cut, at(2)) == Step::Wait {
+            rig.step(at(2).mono);
+        }
+        assert_eq!(append(&mut rig, "a", 2, 0, b""), 2);
+        expire(&mut rig, 10);
+        assert_eq!(live(&mut rig), [1, 2]);
+    }
+}
+
 /// A store of ten blocks of ten messages; `r` stands in the third and the eighth only.
 fn ten_blocks() -> Rig {
     let mut config = Config::new("S", Medium::File);
