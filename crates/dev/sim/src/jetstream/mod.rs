@@ -26,6 +26,8 @@ mod node;
 mod racing_tests;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod start_tests;
 mod swarm;
 pub mod tamper;
 mod trouble;

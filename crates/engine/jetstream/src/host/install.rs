@@ -137,6 +137,8 @@ impl Host {
 
     fn begin_again(&mut self, batch: &mut Batch, now: Now) {
         self.opening = false;
+        // What an opening reads leaves memory, too.
+        self.touch(now);
         self.open_doors();
         self.follow_configured();
         self.handle.set_phase(Phase::Running);

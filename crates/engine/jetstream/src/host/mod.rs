@@ -364,6 +364,8 @@ impl Turn for Host {
         self.submit();
         // The disk may have done at once what needs no sync.
         self.take_from_disk(now);
+        // What is to be told as it was before anything is delivered.
+        self.run_tasks(batch, now);
         self.show(batch, now);
         more |= self.deliver(batch, now);
         self.remove_consumed(batch, now);

@@ -310,12 +310,37 @@ impl Host {
     }
 
     /// Answers with a consumer, once it is kept. A new one is told as it was before its first delivery, so that what is pending is all there
-    /// is to come.
+    /// is to come: nothing is delivered before that is counted, which may take a block.
     fn told_created(&mut self, batch: &mut Batch, request: Asked, id: u32, created: bool, now: Now) {
-        let Some(first) = self.told_consumer(id, now) else {
+        let Some(mut first) = self.told_consumer(id, now) else {
             let error = ApiError::from(errors::CONSUMER_NOT_FOUND);
             return request.refuse(batch, kind::CONSUMER_CREATE, &error, now);
         };
+        self.begin(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                if host.with_consumer(batch, id, now, |consumer, cx| consumer.count(cx)) == Some(Step::Wait) {
+                    return Step::Wait;
+                }
+                if let Some(counted) = host.told_consumer(id, now) {
+                    first = counted;
+                }
+                host.tell_created(batch, request.clone(), id, first.clone(), created, now);
+                Step::Ready(())
+            }),
+        );
+    }
+
+    fn tell_created(
+        &mut self,
+        batch: &mut Batch,
+        request: Asked,
+        id: u32,
+        first: ConsumerInfo,
+        created: bool,
+        now: Now,
+    ) {
         self.when_durable(
             batch,
             now,
