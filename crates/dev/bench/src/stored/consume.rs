@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::publish::{self, PLAIN, Publishes};
-use super::wire::Wire;
+use super::wire::{Frame, Wire};
 use crate::load::{Sample, quantiles};
 use crate::server::Server;
 
@@ -209,39 +209,18 @@ pub(super) fn confirmed(
         replies.push(pending);
     }
     let (count, meter) = (consumers * messages, Meter::start(server));
-    let (mut sent, mut answered, mut out) = (0_usize, 0_usize, Vec::new());
-    let (mut at, mut delays) = (vec![Instant::now(); window], Vec::new());
-    let acknowledge = |out: &mut Vec<u8>, sent: usize, lane: usize| {
-        let reply = replies.get(sent % consumers).and_then(|pending| pending.get(sent / consumers));
-        out.extend_from_slice(b"PUB ");
-        out.extend_from_slice(reply.map_or(b"", |reply| reply));
-        let _ = write!(out, " _K.{lane} 4\r\n+ACK\r\n");
-    };
-    for lane in 0..window {
-        acknowledge(&mut out, sent, lane);
-        sent += 1;
-    }
-    while answered < count {
-        if !out.is_empty() {
-            wire.write(&out)?;
-            out.clear();
-        }
-        wire.read(|frame| {
-            if !frame.payload.is_empty() {
-                return Err(format!("an acknowledgement was answered with {}", frame.text()));
-            }
-            answered += 1;
-            let lane = frame.lane();
-            let asked = at.get_mut(lane).ok_or("an unknown lane")?;
-            delays.push(u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            if sent < count {
-                *asked = Instant::now();
-                acknowledge(&mut out, sent, lane);
-                sent += 1;
-            }
-            Ok(())
-        })?;
-    }
+    let delays = ask_in_lanes(
+        &mut wire,
+        window,
+        count,
+        |out, sent, lane| {
+            let reply = replies.get(sent % consumers).and_then(|pending| pending.get(sent / consumers));
+            out.extend_from_slice(b"PUB ");
+            out.extend_from_slice(reply.map_or(b"", |reply| reply));
+            let _ = write!(out, " _K.{lane} 4\r\n+ACK\r\n");
+        },
+        |frame| frame.payload.is_empty(),
+    )?;
     let sample = meter.sample(count, delays);
     for n in 0..consumers {
         let info = wire.request(&format!("$JS.API.CONSUMER.INFO.S0.ack{n}"), "")?;
@@ -329,21 +308,17 @@ pub(super) fn push(server: &Server, consumers: usize, messages: usize) -> Result
     Ok(meter.sample(total, Vec::new()))
 }
 
-/// The last message of a subject, again and again, with requests outstanding.
-pub(super) fn direct(
-    server: &Server,
-    subjects: usize,
+/// Asks `count` times, in `window` lanes with one question outstanding each; answers how long each answer took, in nanoseconds. The last
+/// token of an answer's subject is its lane.
+fn ask_in_lanes(
+    wire: &mut Wire,
     window: usize,
     count: usize,
-) -> Result<Sample, String> {
-    let mut wire = Wire::connect(server.port)?;
-    wire.subscribe("_G.*")?;
-    let meter = Meter::start(server);
+    ask: impl Fn(&mut Vec<u8>, usize, usize),
+    is_right: impl Fn(&Frame<'_>) -> bool,
+) -> Result<Vec<u64>, String> {
     let (mut sent, mut answered, mut out) = (0_usize, 0_usize, Vec::new());
-    let (mut at, mut delays) = (vec![Instant::now(); window], Vec::new());
-    let ask = |out: &mut Vec<u8>, sent: usize, lane: usize| {
-        let _ = write!(out, "PUB $JS.API.DIRECT.GET.S0.s0.{} _G.{lane} 0\r\n\r\n", sent * 7919 % subjects);
-    };
+    let (mut at, mut delays) = (vec![Instant::now(); window], Vec::with_capacity(count));
     for lane in 0..window {
         ask(&mut out, sent, lane);
         sent += 1;
@@ -354,8 +329,8 @@ pub(super) fn direct(
             out.clear();
         }
         wire.read(|frame| {
-            if frame.payload.len() != PLAIN.size {
-                return Err(format!("a get was answered with {}", frame.text()));
+            if !is_right(frame) {
+                return Err(format!("a question was answered with {}", frame.text()));
             }
             answered += 1;
             let lane = frame.lane();
@@ -369,6 +344,29 @@ pub(super) fn direct(
             Ok(())
         })?;
     }
+    Ok(delays)
+}
+
+/// The last message of a subject, again and again, with requests outstanding.
+pub(super) fn direct(
+    server: &Server,
+    subjects: usize,
+    window: usize,
+    count: usize,
+) -> Result<Sample, String> {
+    let mut wire = Wire::connect(server.port)?;
+    wire.subscribe("_G.*")?;
+    let meter = Meter::start(server);
+    let delays = ask_in_lanes(
+        &mut wire,
+        window,
+        count,
+        |out, sent, lane| {
+            let _ =
+                write!(out, "PUB $JS.API.DIRECT.GET.S0.s0.{} _G.{lane} 0\r\n\r\n", sent * 7919 % subjects);
+        },
+        |frame| frame.payload.len() == PLAIN.size,
+    )?;
     Ok(meter.sample(count, delays))
 }
 
