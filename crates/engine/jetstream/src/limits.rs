@@ -65,6 +65,10 @@ pub const OPENED_TOGETHER: usize = 8;
 /// Bytes of a file of metadata, or of the state of a consumer, that are read.
 pub const MAX_META_LEN: usize = 256 << 20;
 
+/// Bytes of a file in a copy of the older form, which is held in memory until it is complete: more than the longest block with the longest message in it, and all that
+/// is read of the state of a consumer.
+pub const RESTORED_FILE_LEN: u64 = MAX_META_LEN as u64;
+
 /// Requests that a host serves at a time: while there are as many, it takes nothing new.
 pub const HOST_TASKS: usize = 4096;
 

@@ -13,6 +13,8 @@ mod acts;
 mod answer_tests;
 mod checks;
 mod copies;
+#[cfg(test)]
+mod copy_tests;
 mod disk;
 mod events;
 #[cfg(test)]

@@ -110,11 +110,14 @@ pub(super) struct Node {
     events: Arc<Mutex<Vec<Event>>>,
 }
 
+/// Bytes that streams in files may take together: more than any run stores.
+pub(super) const MAX_FILE: i64 = 128 << 20;
+
 fn settings(at_rest: Option<AtRest>) -> Settings {
     Settings {
         store_dir: "store".into(),
         max_memory: 1 << 40,
-        max_file: 1 << 40,
+        max_file: MAX_FILE,
         strict: false,
         sync: SyncPolicy::Durable,
         sync_interval: std::time::Duration::from_secs(120),

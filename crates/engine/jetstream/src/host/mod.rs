@@ -337,6 +337,10 @@ impl Host {
 
     /// The earliest time at which something is due.
     fn next_deadline(&self) -> Mono {
+        if self.life.is_ending() {
+            // The disk says when it goes on.
+            return Mono::NEVER;
+        }
         [
             self.tidy_at,
             self.expire_at,

@@ -17,6 +17,7 @@ use midge_jsapi::stream_config::Storage;
 use midge_jsapi::subjects;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::{Entropy as _, Seeded};
+use midge_stdx::goquote;
 use midge_stdx::nuid::Nuid;
 use midge_store::consumer::{ConsumerStore, Keeping};
 use midge_store::format::keys::Context;
@@ -28,6 +29,7 @@ use super::api::Asked;
 use super::snapshot::uncopied;
 use super::{ConsumerDoor, ForConsumer, Host, Life, Parts};
 use crate::account::Phase;
+use crate::limits::RESTORED_FILE_LEN;
 use crate::{client, keys, recover};
 
 /// How long a chunk is waited for.
@@ -44,8 +46,33 @@ pub(crate) struct Restore {
     consumers: Vec<KeptConsumer>,
     sources: Vec<SourceProgress>,
     schedules: Vec<Scheduled>,
-    /// A file of an older copy that is not complete: its name, and what is missing.
-    file: Option<(String, u64, Vec<u8>)>,
+    /// A file of an older copy that is not complete.
+    file: Option<Partial>,
+    /// Bytes of the files that are kept, by what their headers say.
+    filed: u64,
+}
+
+/// A file that is not complete.
+struct Partial {
+    /// Its place; none for what is not kept.
+    name: Option<Name>,
+    /// Bytes that are missing.
+    left: u64,
+    content: Vec<u8>,
+}
+
+/// Where a file of a copy belongs, if it is kept: the configuration is the one of the request, and what of an index is too long is found out anew.
+fn place_of(path: &str, len: u64) -> Option<Name> {
+    let own = [names::META, names::META_SUM, names::META_KEY].contains(&path);
+    let index = len > RESTORED_FILE_LEN && path == format!("{}/{}", names::MESSAGES, names::INDEX);
+    if own || index {
+        return None;
+    }
+    let block = path
+        .strip_prefix("msgs/")
+        .and_then(|file| file.strip_suffix(".blk"))
+        .and_then(|number| number.parse::<u32>().ok());
+    Some(block.map_or_else(|| Name::Path(path.into()), Name::Block))
 }
 
 impl Restore {
@@ -61,8 +88,39 @@ impl Restore {
             sources: Vec::new(),
             schedules: Vec::new(),
             file: None,
+            filed: 0,
         }
     }
+
+    /// A file of an older copy begins.
+    fn begin_file(&mut self, path: String, len: u64) -> Result<(), ApiError> {
+        let name = place_of(&path, len);
+        if name.is_some() {
+            if len > RESTORED_FILE_LEN {
+                let why = format!("file {path} of {len} bytes in backup, more than {RESTORED_FILE_LEN}");
+                return Err(errors::STREAM_RESTORE.because(why));
+            }
+            self.filed = self.filed.saturating_add(len);
+        }
+        self.file = Some(Partial { name, left: len, content: Vec::new() });
+        Ok(())
+    }
+
+    /// More of it.
+    fn go_on(&mut self, bytes: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        file.left = file.left.saturating_sub(bytes.len() as u64);
+        if file.name.is_some() {
+            file.content.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Why a copy with such a consumer is refused.
+fn no_consumer(name: &str, error: &ApiError) -> ApiError {
+    let name = goquote::quote(name.as_bytes());
+    let why = format!("failed to add consumer {name}: {} ({})", error.description, error.err_code);
+    errors::STREAM_RESTORE.because(why)
 }
 
 impl Host {
@@ -119,20 +177,20 @@ impl Host {
                     restore.sources.push(progress);
                 }
                 Restored::File { path, len } => {
-                    restore.file = Some((path, len, Vec::new()));
+                    if let Err(error) = restore.begin_file(path, len) {
+                        self.restore = Some(restore);
+                        return self.give_up_restore(batch, parts.reply, &error, now);
+                    }
                     self.settle_file(&mut restore);
                 }
                 Restored::Content(bytes) => {
-                    if let Some((_, left, content)) = &mut restore.file {
-                        *left = left.saturating_sub(bytes.len() as u64);
-                        content.extend_from_slice(&bytes);
-                    }
+                    restore.go_on(&bytes);
                     self.settle_file(&mut restore);
                 }
             }
         }
         self.touch(now);
-        if let (Ok(_), Err(error)) = (&result, self.has_room()) {
+        if let (Ok(_), Err(error)) = (&result, self.has_room(restore.filed)) {
             self.restore = Some(restore);
             return self.give_up_restore(batch, parts.reply, &error, now);
         }
@@ -151,30 +209,22 @@ impl Host {
     }
 
     /// Whether account and server have room for what came so far.
-    fn has_room(&self) -> Result<(), ApiError> {
+    fn has_room(&self, filed: u64) -> Result<(), ApiError> {
         let (limits, settings, storage) = (&self.account.limits, &self.js.settings, self.config.storage);
         let (of_account, of_server, error) = match storage {
             Storage::Memory => (limits.max_memory, settings.max_memory, errors::MEMORY_RESOURCES_EXCEEDED),
             Storage::File => (limits.max_storage, settings.max_file, errors::STORAGE_RESOURCES_EXCEEDED),
         };
-        let bytes = i64::try_from(self.store.state().bytes).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(self.store.state().bytes.saturating_add(filed)).unwrap_or(i64::MAX);
         let with_it = |used: i64| used.saturating_sub(self.used).saturating_add(bytes);
         let full = (of_account >= 0 && with_it(self.account.usage.of(storage)) > of_account)
             || with_it(self.js.usage.of(storage)) > of_server;
         if full { Err(error.into()) } else { Ok(()) }
     }
 
-    /// A file of an older copy that is complete goes to its place. The configuration is the one of the request.
+    /// A file of an older copy that is complete goes to its place.
     fn settle_file(&mut self, restore: &mut Restore) {
-        let Some((path, 0, _)) = &restore.file else { return };
-        let own = [names::META, names::META_SUM, names::META_KEY].contains(&path.as_str());
-        let Some((path, _, content)) = restore.file.take() else { return };
-        if !own {
-            let block = path
-                .strip_prefix("msgs/")
-                .and_then(|file| file.strip_suffix(".blk"))
-                .and_then(|number| number.parse::<u32>().ok());
-            let name = block.map_or_else(|| Name::Path(path.as_str().into()), Name::Block);
+        if let Some(Partial { name: Some(name), content, .. }) = restore.file.take_if(|file| file.left == 0) {
             self.store.replace_files(vec![(name, content.into())], Promise::Cached);
         }
     }
@@ -187,12 +237,18 @@ impl Host {
         let reply: Arc<[u8]> = reply.into();
         self.last_chunk = Some(reply.clone());
         let Restore { request, start, bytes, consumers, sources, schedules, .. } = restore;
-        let complete = move |host: &mut Host, batch: &mut Batch, now: Now| {
-            host.tell_restored(batch, &request, &reply, (start, bytes), now);
+        let complete = {
+            let reply = reply.clone();
+            move |host: &mut Host, batch: &mut Batch, now: Now| {
+                host.tell_restored(batch, &request, &reply, (start, bytes), now);
+            }
         };
         if messages {
             for consumer in consumers {
-                self.restore_consumer(batch, &consumer, now);
+                if let Err(error) = self.restore_consumer(batch, &consumer, now) {
+                    self.last_chunk = None;
+                    return self.give_up_restore(batch, &reply, &no_consumer(&consumer.name, &error), now);
+                }
             }
             // Nothing is due, and nothing is asked of sources, before everything is there.
             self.stream.schedules().restore(&schedules);
@@ -210,22 +266,42 @@ impl Host {
             batch,
             now,
             Box::new(move |host, _, now| {
-                host.after_reopening = Some(Box::new(complete));
+                host.after_reopening = Some(Box::new(move |host, batch, now| match host.check_opened() {
+                    Ok(()) => complete(host, batch, now),
+                    Err(error) => {
+                        host.last_chunk = None;
+                        host.give_up_restore(batch, &reply, &error, now);
+                    }
+                }));
                 host.reopen_now(now);
             }),
         );
     }
 
-    fn restore_consumer(&mut self, batch: &mut Batch, kept: &KeptConsumer, now: Now) {
+    /// Whether all consumers that came in files could have been made, one after the other.
+    fn check_opened(&self) -> Result<(), ApiError> {
+        let mut before = Vec::new();
+        for (_, consumer) in self.consumers.iter() {
+            let (name, config) = (&*consumer.identity().name, consumer.config());
+            self.check_beside(config.clone(), name, None, &before, false)
+                .map_err(|error| no_consumer(name, &error))?;
+            before.push((name, config));
+        }
+        Ok(())
+    }
+
+    /// One that could not have been made is not made out of a copy.
+    fn restore_consumer(&mut self, batch: &mut Batch, kept: &KeptConsumer, now: Now) -> Result<(), ApiError> {
         let mut copy = CopiedConsumer::default();
-        if let Err(why) = json::decode_one(&kept.document, Mode::Lenient, &mut copy) {
-            tracing::warn!(blame = "client", "consumer '{}' of a copy: {why}", kept.name);
-            return;
-        }
+        json::decode_one(&kept.document, Mode::Lenient, &mut copy)
+            .map_err(|why| errors::INVALID_JSON.because(&why))?;
         if !names::is_asset_name(&kept.name) {
-            tracing::warn!(blame = "client", "a copy has a consumer without a proper name");
-            return;
+            return Err(errors::CONSUMER_BAD_DURABLE_NAME.into());
         }
+        if self.consumers.find(&kept.name).is_some() {
+            return Err(errors::CONSUMER_ALREADY_EXISTS.into());
+        }
+        copy.config = self.check_consumer(copy.config, &kept.name, None, false)?;
         let name: Arc<str> = kept.name.as_str().into();
         let context = Context::Consumer { stream: &self.handle.name, consumer: &name };
         let file = self.lane.is_some();
@@ -247,6 +323,7 @@ impl Host {
         let config = copy.config;
         let consumer = self.with_cx(batch, now, |cx| Consumer::recover(identity, config, store, cx));
         self.place(consumer, key, batch, now);
+        Ok(())
     }
 
     fn tell_restored(

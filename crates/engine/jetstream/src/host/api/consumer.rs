@@ -160,7 +160,7 @@ impl Host {
         wanted
     }
 
-    fn check_consumer(
+    pub(in crate::host) fn check_consumer(
         &self,
         config: ConsumerConfig,
         name: &str,
@@ -173,6 +173,18 @@ impl Host {
             .filter(|(id, _)| Some(*id) != existing)
             .map(|(_, consumer)| (&*consumer.identity().name, consumer.config()))
             .collect();
+        self.check_beside(config, name, existing, &others, pedantic)
+    }
+
+    /// The same beside some of those that are there.
+    pub(in crate::host) fn check_beside(
+        &self,
+        config: ConsumerConfig,
+        name: &str,
+        existing: Option<u32>,
+        others: &[(&str, &ConsumerConfig)],
+        pedantic: bool,
+    ) -> Result<ConsumerConfig, ApiError> {
         let limit = |server: i64, account: i64| match (server > 0, account > 0) {
             (true, true) => server.min(account),
             (true, false) => server,
@@ -182,7 +194,7 @@ impl Host {
         let limits = &self.js.settings.limits;
         let cx = CheckCx {
             stream: &self.config,
-            others: &others,
+            others,
             name,
             existing: existing.and_then(|id| self.consumers.get(id)).map(|consumer| consumer.config()),
             pedantic,
