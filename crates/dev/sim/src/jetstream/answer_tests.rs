@@ -138,3 +138,18 @@ fn what_stands_behind_the_deletion_of_a_consumer_is_answered() {
     }
     assert!(stage.answer("_R.reset").contains("10014"), "{}", stage.answer("_R.reset"));
 }
+
+#[test]
+fn a_consumer_is_listed_when_it_is_there_for_good() {
+    for durable in [r#","durable_name":"d""#, r#","inactive_threshold":3600000000000"#] {
+        let mut stage = stage("file");
+        let config =
+            format!(r#"{{"stream_name":"A","config":{{"name":"d","ack_policy":"explicit"{durable}}}}}"#);
+        stage.ask("$JS.API.CONSUMER.CREATE.A.d", "_R.d", &config);
+        stage.ask("$JS.API.CONSUMER.NAMES.A", "_R.names", "");
+        stage.run(|step| !matches!(step, Step::Disk(_)));
+        assert!(stage.replies.iter().all(|(to, _)| to != "_R.d" && to != "_R.names"), "{:?}", stage.replies);
+        stage.rest();
+        assert!(stage.answer("_R.names").contains(r#"["c","d"]"#), "{}", stage.answer("_R.names"));
+    }
+}

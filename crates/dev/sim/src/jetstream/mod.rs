@@ -33,6 +33,8 @@ mod start_tests;
 mod swarm;
 pub mod tamper;
 mod trouble;
+#[cfg(test)]
+mod unread_tests;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

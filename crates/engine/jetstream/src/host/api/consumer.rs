@@ -494,15 +494,22 @@ impl Host {
         files
     }
 
-    pub(super) fn consumer_names(&mut self, batch: &mut Batch, request: &Asked, now: Now) {
+    pub(super) fn consumer_names(&mut self, batch: &mut Batch, request: Asked, now: Now) {
         let asked: Consumers = match request.read_optional() {
             Ok(asked) => asked,
             Err(error) => return request.refuse(batch, kind::CONSUMER_NAMES, &error, now),
         };
-        let names: Vec<String> = self.listed().map(|(_, c)| c.identity().name.to_string()).collect();
-        let (paging, from) = page(names.len(), asked.offset, NAMES_PAGE);
-        let consumers = names.into_iter().skip(from).take(NAMES_PAGE).collect();
-        request.answer(batch, kind::CONSUMER_NAMES, &ConsumerNames { paging, consumers }, now);
+        // One that is being made, or deleted, is not there or gone before that is durable.
+        self.when_durable(
+            batch,
+            now,
+            Box::new(move |host, batch, now| {
+                let (paging, from) = page(host.listed().count(), asked.offset, NAMES_PAGE);
+                let names = host.listed().skip(from).take(NAMES_PAGE);
+                let consumers = names.map(|(_, c)| c.identity().name.to_string()).collect();
+                request.answer(batch, kind::CONSUMER_NAMES, &ConsumerNames { paging, consumers }, now);
+            }),
+        );
     }
 
     pub(super) fn consumer_list(&mut self, batch: &mut Batch, request: Asked, now: Now) {

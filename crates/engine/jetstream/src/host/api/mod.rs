@@ -73,7 +73,7 @@ impl Host {
             ApiCall::ConsumerDurableCreate { consumer, .. } => {
                 self.consumer_create(batch, request, Some(consumer), None, true, now);
             }
-            ApiCall::ConsumerNames { .. } => self.consumer_names(batch, &request, now),
+            ApiCall::ConsumerNames { .. } => self.consumer_names(batch, request, now),
             ApiCall::ConsumerList { .. } => self.consumer_list(batch, request, now),
             ApiCall::ConsumerInfo { consumer, .. } => self.consumer_info(batch, request, consumer, now),
             ApiCall::ConsumerDelete { consumer, .. } => self.consumer_delete(batch, request, consumer, now),
