@@ -77,7 +77,9 @@ fn info(stage: &mut Stage, reply: &str) -> String {
 
 #[test]
 fn changes_in_the_journal_outlive_starts_without_metadata() {
-    for ends in [[End::Kill, End::Kill], [End::Stop, End::Stop], [End::Power, End::Stop], [End::Stop, End::Kill]] {
+    for ends in
+        [[End::Kill, End::Kill], [End::Stop, End::Stop], [End::Power, End::Stop], [End::Stop, End::Kill]]
+    {
         for remade in [false, true] {
             let stage = acknowledged();
             let whole = stage.files.peek(META).expect("there is metadata");
