@@ -7,7 +7,7 @@ use midge_store::format::index_db;
 use midge_store::format::keys::{Cipher, MasterKey};
 use midge_store::port::Files;
 use midge_store::recover::History;
-use midge_store::stream::{How, OpenError, Opened, read_meta};
+use midge_store::stream::{How, OpenError, Opened, Sync, read_meta};
 
 use crate::disk::MemFiles;
 use crate::fixtures::{KEY, Stream, stream};
@@ -380,6 +380,11 @@ fn a_source_was_read_up_to_what_a_power_cut_tore() {
     let opened = open(&stream, &files);
     assert_eq!((progress(&opened), opened.recovery.torn), (vec![6], None));
     assert_eq!(lost(&opened), BTreeSet::from([4, 6]));
+    // Unless it may have been there before what it speaks of.
+    let mut opening = opening(&stream, History::Unknown);
+    opening.config.sync = Sync::Interval;
+    let opened = opening.run(&*files).unwrap();
+    assert_eq!((progress(&opened), opened.recovery.torn), (vec![3], Some(4)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::format::record::{EMPTY_LEN, Kind};
 use crate::format::scan::{Cause, Walk};
 use crate::recover::{BlockState, Floor, History, Input, Known, Rebuild, Rebuilt};
 use crate::stream::cache::Cache;
-use crate::stream::{Block, State, SubjectState};
+use crate::stream::{Block, State, SubjectState, Sync};
 
 /// No block has more bytes of messages.
 const MAX_BLOCK_BYTES: u64 = 1 << 32;
@@ -168,7 +168,9 @@ impl Context<'_> {
         if let Some(index) = index {
             self.lost_since(index, rebuilt, &mut lost);
         }
-        let known = index.map_or(0, |index| index.totals.last_seq);
+        // With a sync at intervals, an index may be on stable storage before what it speaks of.
+        let vouches = self.config.sync == Sync::Always;
+        let known = index.filter(|_| vouches).map_or(0, |index| index.totals.last_seq);
         let recent = rebuilt.blocks.iter().rev().nth(1).map_or(0, |block| block.first_seq);
         self.recovery.torn = lost.iter().find(|seq| *seq > known && *seq >= recent);
         self.recovery.lost = lost;
