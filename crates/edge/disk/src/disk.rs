@@ -163,13 +163,15 @@ impl Disk {
             probe_short: settings.probe_short,
         };
         let (inbox, workers) = (Arc::new(Inbox::new(bounds)), Arc::new(Workers::default()));
-        let space = Arc::new(Space::new(settings.space_back, 2 * settings.journal.reserve_len));
+        let space = Arc::new(Space::new(settings.space_back, settings.journal.reserve_len));
         let driver =
             Driver::new(committer, inbox.clone(), workers.clone(), metrics.clone(), space.clone(), pace);
         let (seat, threads) = (Arc::new(Seat::new(driver)), Mutex::new(Vec::new()));
         let disk = Disk(Arc::new(Inner { inbox, workers, files, metrics, space, seat, threads }));
         // Whoever opens a disk sizes itself by its space at once.
-        disk.0.space.probe(&*disk.0.files, &disk.0.metrics);
+        if let Some(request) = disk.0.space.probe(&*disk.0.files, &disk.0.metrics) {
+            let _ = disk.0.inbox.request(request);
+        }
         disk.start(foreign, settings.workers.max(1))
             .map_err(|error| OpenError::Threads { path: directory.to_path_buf(), error })?;
         Ok((disk, report))

@@ -322,6 +322,11 @@ impl Driver {
                     self.checkpoint(lane, LEAVING, now);
                 }
             }
+            Request::NoSpace => {
+                tracing::error!(blame = "disk", "there is no space; what is left is for what makes room");
+                self.committer.give_up_reserve();
+                self.due.probe = self.due.probe.min(now + self.pace.probe_short);
+            }
             Request::Space => {
                 self.committer.take_reserve();
                 for lane in self.space.take_waiting() {

@@ -32,6 +32,8 @@ pub(crate) enum Request {
     },
     Deltas(Arc<str>, SyncSender<Result<Vec<Deltas>, DiskError>>),
     Unregister(Lane),
+    /// There is next to no space.
+    NoSpace,
     /// Free space was found after it had run out.
     Space,
     Close(SyncSender<Result<(), DiskError>>),
@@ -220,7 +222,7 @@ impl Inbox {
     pub(crate) fn request(&self, request: Request) -> Result<(), Request> {
         let mut state = self.state.lock();
         match (state.phase, &request) {
-            (Phase::Open, _) | (Phase::Closing, Request::Space) => {}
+            (Phase::Open, _) | (Phase::Closing, Request::Space | Request::NoSpace) => {}
             _ => return Err(request),
         }
         if let Request::Close(_) = request {

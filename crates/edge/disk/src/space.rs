@@ -6,6 +6,7 @@ use midge_stdx::hash::Set;
 use midge_store::port::{DiskError, Fault, Files, Lane};
 use parking_lot::Mutex;
 
+use crate::inbox::Request;
 use crate::metrics::Metrics;
 
 /// Space on the file system of a store directory.
@@ -14,15 +15,19 @@ pub(crate) struct Space {
     back: u64,
     /// With fewer, while it is short, messages would take what was kept back for their removal.
     kept: u64,
+    /// With fewer there is none, before anybody has failed: what makes room may not be what finds it out.
+    none: u64,
     free: AtomicU64,
     short: AtomicBool,
     waiting: Mutex<Set<u32>>,
 }
 
 impl Space {
-    pub(crate) fn new(back: u64, kept: u64) -> Space {
+    /// Of a disk on which so many bytes are kept back.
+    pub(crate) fn new(back: u64, reserve_len: u64) -> Space {
         let (free, waiting) = (AtomicU64::new(u64::MAX), Mutex::new(Set::default()));
-        Space { back, kept, free, short: AtomicBool::new(false), waiting }
+        let (kept, none) = (2 * reserve_len, reserve_len / 4);
+        Space { back, kept, none, free, short: AtomicBool::new(false), waiting }
     }
 
     /// An operation of this lane failed.
@@ -39,17 +44,20 @@ impl Space {
         self.short.load(SeqCst)
     }
 
-    /// Looks; answers whether those who wait are to be told.
-    pub(crate) fn probe(&self, files: &dyn Files, metrics: &Metrics) -> bool {
+    /// Looks; answers what the owner of the journal has to do about it.
+    pub(crate) fn probe(&self, files: &dyn Files, metrics: &Metrics) -> Option<Request> {
         match files.free() {
             Ok(free) => {
                 self.free.store(free, SeqCst);
                 metrics.free_bytes.set(free);
-                free >= self.back && self.is_short()
+                if free < self.none && !self.short.swap(true, SeqCst) {
+                    return Some(Request::NoSpace);
+                }
+                (free >= self.back && self.is_short()).then_some(Request::Space)
             }
             Err(error) => {
                 tracing::warn!(blame = "disk", "{error}");
-                false
+                None
             }
         }
     }

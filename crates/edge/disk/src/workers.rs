@@ -8,7 +8,7 @@ use midge_store::journal::{Job, aside};
 use midge_store::port::{Completion, DiskError, Fault, Files, Op, Outcome, Ticket};
 use parking_lot::{Condvar, Mutex};
 
-use crate::inbox::{Inbox, Request, Weight};
+use crate::inbox::{Inbox, Weight};
 use crate::lane::LaneOwner;
 use crate::metrics::Metrics;
 use crate::space::Space;
@@ -138,8 +138,8 @@ impl Worker {
                     self.inbox.finish(finished);
                 }
                 Next::Task(Task::Probe) => {
-                    if self.space.probe(&*self.files, &self.metrics) {
-                        let _ = self.inbox.request(Request::Space);
+                    if let Some(request) = self.space.probe(&*self.files, &self.metrics) {
+                        let _ = self.inbox.request(request);
                     }
                 }
                 Next::Aside(aside) => self.run_aside(aside, &mut done, &mut rooms),

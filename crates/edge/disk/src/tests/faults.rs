@@ -177,6 +177,22 @@ fn without_space_for_segments_the_old_ones_are_used_again() {
 }
 
 #[test]
+fn a_start_with_little_space_begins_with_what_was_kept_and_small_segments() {
+    let place = Place::new();
+    place.open(small()).close().unwrap();
+    for times in [1, 2] {
+        let files = Injecting::new(&place);
+        files.rule(Rule { call: "allocate", path: "journal", after: 0, times, fault: Fault::Full });
+        let none = Arc::new(Vec::new);
+        let (disk, _) = Disk::over(&place.0, files, none, small(), &PlainRecords).unwrap();
+        let (owner, lane) = Owner::new(&disk, "S");
+        done(owner.run(&disk, lane, write(1, 0, b"kept", Promise::Durable)));
+        // The next start finds a reserve to be given up.
+        drop(disk);
+    }
+}
+
+#[test]
 fn a_start_without_space_says_so_and_harms_nothing() {
     let place = Place::new();
     let disk = place.open(small());
@@ -184,7 +200,7 @@ fn a_start_without_space_says_so_and_harms_nothing() {
     done(owner.run(&disk, lane, write(1, 0, b"kept", Promise::Durable)));
     drop(disk);
     let files = Injecting::new(&place);
-    files.rule(once("allocate", "", Fault::Full));
+    files.rule(Rule { call: "allocate", path: "", after: 0, times: usize::MAX, fault: Fault::Full });
     let none = Arc::new(Vec::new);
     let error = Disk::over(&place.0, files, none, small(), &PlainRecords).err().unwrap();
     assert!(error.to_string().contains("on purpose"), "{error}");

@@ -1,8 +1,9 @@
 //! A batch, in rounds: gather, write, sync, act, complete.
 
-use super::committer::{Committer, Event, Flaw};
+use super::committer::{Committer, Event};
 use super::lanes::Standing;
 use super::segments::no_lane;
+use super::settings::Flaw;
 use super::{limits, parent};
 use crate::port::{Completion, DiskError, Files, Mode, Op, Outcome, Promise, Submission};
 

@@ -12,63 +12,10 @@ use super::record::Fingerprint;
 use super::replay::{Records, replay_at};
 use super::report::{Deltas, Report};
 use super::segments::{Segments, no_lane};
-use super::{HOME, INDEX, JOURNAL, STAGED, TRASH, layout, limits, parent, record};
+use super::settings::{Flaw, Settings};
+use super::{HOME, INDEX, JOURNAL, STAGED, TRASH, layout, limits, parent, record, reserve};
 use crate::format::names;
 use crate::port::{DiskError, Entry, Fault, Files, Handle, Lane, Mode, Name};
-
-/// How a journal is kept. The defaults are in [`limits`].
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Bytes of a full-grown segment.
-    pub segment_len: u64,
-    /// Bytes of the first segments.
-    pub first_segment_len: u64,
-    /// How many segments there may be.
-    pub segments: usize,
-    /// Open files.
-    pub handles: usize,
-    /// Bytes of a replacement that goes into a frame.
-    pub replace_inline: usize,
-    /// Bytes that are kept back for what makes room when the file system is full.
-    pub reserve_len: u64,
-    /// Breaks a rule on purpose, so that tests can show that they notice.
-    pub flaw: Option<Flaw>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            segment_len: limits::SEGMENT_LEN,
-            first_segment_len: limits::FIRST_SEGMENT_LEN,
-            segments: limits::SEGMENTS,
-            handles: limits::HANDLES,
-            replace_inline: limits::REPLACE_INLINE,
-            reserve_len: limits::RESERVE_LEN,
-            flaw: None,
-        }
-    }
-}
-
-/// A rule of the journal, to be broken by tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// Completions before the frame is on stable storage.
-    AcknowledgeBeforeSync,
-    /// Names are never put on stable storage.
-    ForgetFolders,
-    /// A file is rewritten although the journal still speaks of it.
-    NoBarrier,
-    /// A journal is replayed over whatever stands in the files.
-    ReplayOverForeign,
-    /// A segment is used again before its files are synced.
-    ReuseBeforeCheckpoint,
-    /// A freed segment keeps its header.
-    KeepHeaderOfFreed,
-    /// Segments of an earlier journal are left, and replayed with those of the one that followed it.
-    ReplayOldJournal,
-    /// Another `msgs/index.db` than the one that was there is no sign of somebody else.
-    IgnoreIndex,
-}
 
 /// Something that an operator should hear of.
 #[derive(Clone, Debug)]
@@ -178,12 +125,34 @@ impl Committer {
         settings: Settings,
         records: &dyn Records,
     ) -> Result<(Committer, Report), DiskError> {
+        match Self::begin(files.clone(), settings, records) {
+            // What was kept for such a day may be just what a journal needs.
+            Err(error) if error.fault == Fault::Full => {
+                let given = reserve::give_up(&*files);
+                let tried = given.then(|| Self::begin(files.clone(), settings, records));
+                match tried {
+                    Some(Err(error)) if error.fault != Fault::Full => Err(error),
+                    Some(Ok(begun)) => Ok(begun),
+                    // It grows when there is space.
+                    _ => Self::begin(files, settings.with_small_segments(), records),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn begin(
+        files: Arc<dyn Files>,
+        settings: Settings,
+        records: &dyn Records,
+    ) -> Result<(Committer, Report), DiskError> {
         files.create_folder(JOURNAL)?;
         files.create_folder(STAGED)?;
         files.create_folder(TRASH)?;
         files.sync_folder(HOME)?;
         files.sync_folder("")?;
-        let found = replay_at(&*files, records, settings.flaw)?;
+        let mut found = replay_at(&*files, records, settings.flaw)?;
+        found.void_is_gone(&*files)?;
         let changes = |d: &super::Deltas| -> u64 {
             let each = d.consumer.len() + d.folder.len() + 640;
             d.changes.iter().map(|(_, bytes)| (bytes.len() + each) as u64).sum()

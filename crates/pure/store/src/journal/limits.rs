@@ -4,6 +4,8 @@
 pub const SEGMENT_LEN: u64 = 32 << 20;
 /// Bytes of the first segments; each new one doubles, so that a store with little to do takes little.
 pub const FIRST_SEGMENT_LEN: u64 = 1 << 20;
+/// Bytes of the first segments where there is no space for longer ones.
+pub const SMALL_SEGMENT_LEN: u64 = 64 << 10;
 /// Segments that may exist: one in use and three whose files are being synced. After that the committer syncs the oldest itself.
 pub const SEGMENTS: usize = 4;
 /// Segments that exist from the start: with two, deletes go on when the file system is full.

@@ -36,13 +36,15 @@ mod report;
 mod reserve;
 mod scan;
 mod segments;
+mod settings;
 
 pub use checkpoint::{Finished, Job};
 pub use commit::aside;
-pub use committer::{Committer, Event, Flaw, Settings};
+pub use committer::{Committer, Event};
 pub use record::Fingerprint;
 pub use replay::{PlainRecords, Records, is_foreign, replay};
 pub use report::{Damage, Deltas, Foreign, Report};
+pub use settings::{Flaw, Settings};
 
 /// The folder of everything that is not a store's, relative to the store directory.
 pub const HOME: &str = ".midge";

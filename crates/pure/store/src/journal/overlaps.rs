@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::committer::{Committer, Event, Settings};
+use super::committer::{Committer, Event};
 use super::replay::PlainRecords;
+use super::settings::Settings;
 use crate::port::{
     Completion, DiskError, Entry, Fault, Files, Handle, Lane, Mode, Op, Outcome, Promise, Submission, Ticket,
 };

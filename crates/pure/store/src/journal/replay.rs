@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::apply::{self, Rules, Touched};
 use super::commit::put_file;
-use super::committer::Flaw;
 use super::image::{Image, LaneImage};
 use super::report::{Deltas, Foreign, Report};
 use super::scan::{Found, read_segments, read_segments_as};
+use super::settings::Flaw;
 use super::{QUARANTINE, STAGED, TRASH, parent};
 use crate::format::record::{MAX_LEN, RecordKey};
 use crate::port::{DiskError, Fault, Files};
@@ -85,6 +85,8 @@ fn whole(key: &RecordKey, bytes: &[u8], most: usize) -> Option<(u64, usize, bool
 pub(super) struct Replayed {
     pub(super) report: Report,
     pub(super) segments: Vec<Arc<str>>,
+    /// Those among them that say nothing.
+    pub(super) void: Vec<Arc<str>>,
     pub(super) next_sequence: u64,
     pub(super) next_slot: u64,
     pub(super) next_number: u64,
@@ -113,6 +115,20 @@ fn left(folder: &Arc<str>, lane: &LaneImage<'_>) -> Vec<Deltas> {
         changes: changes.iter().map(bytes).collect(),
     };
     lane.deltas.iter().map(of).collect()
+}
+
+impl Replayed {
+    /// Removes what says nothing. Whoever wiped it may have been told that this failed, and the device may have what it said before: with the names that are put
+    /// on stable storage with the next segment, before its header says that it counts, that is gone.
+    pub(super) fn void_is_gone(&mut self, files: &dyn Files) -> Result<(), DiskError> {
+        for path in std::mem::take(&mut self.void) {
+            match files.remove(&path) {
+                Err(error) if error.fault != Fault::Absent => return Err(error),
+                _ => self.segments.retain(|segment| *segment != path),
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn replay_at(
@@ -150,6 +166,7 @@ pub(super) fn replay_at(
         next_number,
         next_delta: image.delta + 1,
         segments: found.paths,
+        void: found.void,
     })
 }
 

@@ -1,8 +1,8 @@
 //! Space that is kept for the day on which there is none.
 //!
-//! What makes room has to be written itself: tombstones, indexes, states of consumers. So a file of a fixed length takes some space from the start. It goes with
-//! the first operation that finds the file system full, and comes back when there is space again; meanwhile whoever looks at [`StoreDisk::space`] finds none, and
-//! stores no messages.
+//! What makes room has to be written itself: tombstones, indexes, states of consumers. So a file of a fixed length takes some space from the start. It goes when
+//! somebody looks and finds the file system full, or with the first operation that does, and comes back when there is space again; meanwhile whoever looks at
+//! [`StoreDisk::space`] finds none, and stores no messages.
 //!
 //! [`StoreDisk::space`]: crate::port::StoreDisk::space
 
@@ -22,6 +22,11 @@ fn take(files: &dyn Files, len: u64) -> Result<(), DiskError> {
     taken
 }
 
+/// Gives up what an earlier process kept, so that this one can begin.
+pub(super) fn give_up(files: &dyn Files) -> bool {
+    files.remove(&path()).is_ok()
+}
+
 impl Committer {
     /// Takes the reserve, if there is space for it: at the start, and when space has returned.
     pub fn take_reserve(&mut self) {
@@ -29,6 +34,7 @@ impl Committer {
             return;
         }
         self.reserved = take(&*self.files, self.reserve_len).is_ok();
+        self.segments.sparing = !self.reserved;
         if !self.reserved {
             let _ = self.files.remove(&path());
         }
@@ -43,8 +49,22 @@ impl Committer {
         }
     }
 
+    /// Gives the reserve up: there is so little space that what makes room would be refused.
+    pub fn give_up_reserve(&mut self) {
+        if self.reserved {
+            self.drop_reserve();
+        }
+    }
+
+    /// Whether the reserve is there.
+    pub fn has_reserve(&self) -> bool {
+        self.reserved
+    }
+
     pub(super) fn drop_reserve(&mut self) {
         self.reserved = false;
+        // A segment in advance would take what was given up for deletions.
+        self.segments.sparing = self.reserve_len > 0;
         let _ = self.files.remove(&path());
     }
 }

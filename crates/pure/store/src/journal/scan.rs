@@ -24,6 +24,8 @@ pub(super) struct Found {
     pub(super) usable: Vec<Read>,
     /// Every file in the folder of the journal.
     pub(super) paths: Vec<Arc<str>>,
+    /// Those among them that say nothing: free ones, or of a journal that was ended.
+    pub(super) void: Vec<Arc<str>>,
     /// What cannot be read although it was promised.
     pub(super) damage: Vec<Damage>,
     /// The highest sequence and slot in use.
@@ -140,6 +142,8 @@ pub(super) fn read_segments_as(files: &dyn Files, every: bool) -> Result<Found, 
         } else if bytes.get(..SEGMENT_HEAD).is_some_and(|head| !is_torn(head)) {
             let cause = "the header of the segment cannot be read".into();
             found.damage.push(Damage { segment: path.to_string(), position: 0, cause });
+        } else {
+            found.void.push(path);
         }
     }
     read.sort_by_key(|r| r.header.sequence);

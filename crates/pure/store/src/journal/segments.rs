@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::JOURNAL;
-use super::committer::{Flaw, Settings};
 use super::lanes::FileId;
 use super::layout::{FIRST_FRAME, Hashes, Link, SegmentHeader, frame_len, seal};
 use super::limits::{FILL_LEN, FIRST_SEGMENTS, SECTOR};
+use super::settings::{Flaw, Settings};
 use crate::port::{DiskError, Fault, Files, Handle, Mode};
 
 /// A segment in use, or waiting for its files to be synced.
@@ -80,6 +80,8 @@ pub(super) struct Segments {
     growing: bool,
     /// The segment in the midst of which that was last asked for.
     grown_at: u64,
+    /// Space is for what has to be written: none is taken ahead.
+    pub(super) sparing: bool,
     /// Never given twice: a segment that could not be begun may still be found under it.
     next_sequence: u64,
 }
@@ -154,8 +156,17 @@ impl Segments {
         let first_len = settings.first_segment_len.max(FIRST_FRAME + carried).next_multiple_of(SECTOR as u64);
         for (n, len) in (0..FIRST_SEGMENTS as u64).zip([first_len, settings.first_segment_len]) {
             let path: Arc<str> = format!("{JOURNAL}/{}", slot + n).into();
-            let handle = create(&*files, &path, len)?;
-            free.push(Free { path, handle, len });
+            match create(&*files, &path, len) {
+                Ok(handle) => free.push(Free { path, handle, len }),
+                Err(error) => {
+                    // Whoever tries again should find the space that the others took.
+                    for segment in free {
+                        files.close(segment.handle);
+                        let _ = files.remove(&segment.path);
+                    }
+                    return Err(error);
+                }
+            }
         }
         let hashes = Hashes::default();
         let first = free.remove(0);
@@ -181,6 +192,7 @@ impl Segments {
             next_len,
             growing: false,
             grown_at: 0,
+            sparing: false,
             next_sequence: sequence + 1,
         })
     }
@@ -285,7 +297,8 @@ impl Segments {
 
     /// Creates one here and now. While a larger one is on its way, the least does.
     fn enlarge(&mut self, need: u64) -> Result<Free, DiskError> {
-        let usual = if self.growing { self.settings.first_segment_len } else { self.next_len };
+        let usual =
+            if self.growing || self.sparing { self.settings.first_segment_len } else { self.next_len };
         let Growth { path, len } = self.slot(usual.max(need.next_multiple_of(SECTOR as u64)));
         let handle = create(&*self.files, &path, len)?;
         if !self.growing {
@@ -310,7 +323,7 @@ impl Segments {
         let ready = self.free.iter().any(|f| f.len >= self.next_len);
         let many = self.closed.len() + 1 >= self.settings.segments;
         // One that failed is not tried again and again.
-        if !half || ready || many || self.growing || self.grown_at == self.sequence() {
+        if !half || ready || many || self.growing || self.sparing || self.grown_at == self.sequence() {
             return None;
         }
         (self.growing, self.grown_at) = (true, self.sequence());
