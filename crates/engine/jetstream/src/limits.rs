@@ -56,6 +56,9 @@ pub const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How often a mirror looks whether the other streams of the server are open, after a start.
 pub const RECOVERY_LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Operations of a stream that wait for space at most. With more, its files are opened anew instead.
+pub const HELD_BACK: usize = 1000;
+
 /// How long a stream whose disk was full refuses messages before it tries again, unless space is seen to have returned.
 pub const FULL_FOR: Duration = Duration::from_secs(5);
 

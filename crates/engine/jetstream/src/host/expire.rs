@@ -30,6 +30,7 @@ impl Host {
         if self.life.is_ending() {
             return;
         }
+        self.look_for_space(now);
         self.expire_consumers(batch, now);
         self.expire_stream(batch, now);
         if now.mono >= self.follow.deadline() && matches!(self.life, Life::Serving) {
@@ -48,8 +49,10 @@ impl Host {
         if now.mono < self.expire_at && self.stream.deadline().is_none_or(|at| now.mono < at) {
             return;
         }
+        // What is to be published is tried again later; what goes makes room.
+        let full = self.has_no_space(now);
         let (storage, untold) = (self.config.storage, self.untold());
-        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold, full };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,
@@ -103,6 +106,12 @@ impl Host {
 
     fn tidy(&mut self, batch: &mut Batch, now: Now) {
         self.tidy_at = Mono::NEVER;
+        if self.has_no_space(now) {
+            // None of this is needed, and all of it would have to be written.
+            self.tidy_at = now.mono + TIDY_EVERY;
+            self.store.evict(now.mono - CACHE_KEPT);
+            return;
+        }
         self.store.checkpoint(now.mono);
         self.store.maintain();
         for id in self.consumers.ids() {

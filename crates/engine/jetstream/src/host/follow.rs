@@ -263,6 +263,11 @@ impl Host {
         };
         self.act(batch, at as usize, actions, now);
         let Some((seq, ts_ns)) = open else { return Step::Ready(()) };
+        if self.has_no_space(now) {
+            self.hold_link(at as usize, now);
+            return Step::Ready(());
+        }
+        self.go_ahead();
         let (subject, headers, payload) = (parts.subject, parts.header, parts.payload);
         let delivered = Delivered { seq, ts_ns, subject, headers, payload };
         let step = self.store_followed(at as usize, &delivered, now);
@@ -312,7 +317,7 @@ impl Host {
             return self.stream.mirror(&mut self.store, message, &slot.renaming, now, &mut self.entropy);
         }
         let (storage, untold) = (self.config.storage, self.untold());
-        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold, full: false };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,

@@ -105,6 +105,12 @@ impl Life {
         matches!(self, Life::Failed { full: true, .. })
     }
 
+    /// There was no space for what an opening has to write.
+    pub(crate) fn unopened(now: Now) -> Life {
+        let error = ApiError::from(errors::INSUFFICIENT_RESOURCES);
+        Life::Failed { error, retry_at: now.mono + RETRY_EVERY, full: true }
+    }
+
     /// Why nothing can be stored, if so.
     pub(super) fn refusal(&self) -> Option<ApiError> {
         match self {
@@ -165,6 +171,10 @@ impl Host {
             Life::Failed { error, retry_at, full } => {
                 self.life = Life::Failed { error: error.clone(), retry_at, full };
                 self.unsettle(batch, &error, now);
+                if self.lane.is_none() && self.doors.is_empty() && self.handle.phase() == Phase::Running {
+                    // One that was never opened refuses by name what is published to it.
+                    self.open_doors();
+                }
                 self.try_again(now);
                 false
             }
@@ -341,6 +351,7 @@ impl Host {
     /// There is space again.
     pub(super) fn space_returned(&mut self) {
         self.full_until = None;
+        self.go_ahead();
         if let Life::Failed { retry_at, .. } = &mut self.life {
             *retry_at = Mono(0);
         }
@@ -376,7 +387,10 @@ impl Host {
                     self.keep_config();
                     request.refuse(batch, kind::STREAM_UPDATE, &error, now);
                 }
-                None => self.update(batch, config, request, now),
+                None => {
+                    self.go_ahead();
+                    self.update(batch, config, request, now);
+                }
             },
             Order::Created(request) => match self.life.refusal() {
                 Some(error) => request.refuse(batch, kind::STREAM_CREATE, &error, now),
@@ -406,6 +420,7 @@ impl Host {
     }
 
     fn stop(&mut self, batch: &mut Batch, now: Now) {
+        self.go_ahead();
         self.close_all_doors();
         for id in self.consumers.ids() {
             self.with_consumer(batch, id, now, |consumer, cx| {
@@ -480,6 +495,7 @@ impl Host {
         if self.life.is_failed() || self.store.failure().is_some() {
             return self.delete_later(batch, now);
         }
+        self.go_ahead();
         self.close_all_doors();
         self.account.delete(&self.handle);
         for id in self.consumers.ids() {
@@ -600,6 +616,8 @@ impl Host {
         self.lane_ended = false;
         let full = matches!(self.life, Life::Failed { full: true, .. });
         self.life = Life::Serving;
+        self.held_back = full;
+        self.full_until = full.then(|| now.mono + FULL_FOR);
         let in_memory = self.consumers.ids();
         self.install(batch, opened, now);
         for id in in_memory {
@@ -609,7 +627,6 @@ impl Host {
         // An update may have been lost with what was not durable.
         self.keep_config();
         if full {
-            self.full_until = Some(now.mono + FULL_FOR);
             return;
         }
         self.handle.vitals.failed.store(false, Ordering::Release);

@@ -22,6 +22,7 @@ mod observe;
 mod outlet;
 mod publish;
 mod restore;
+mod short;
 mod show;
 mod snapshot;
 mod tasks;
@@ -134,6 +135,8 @@ pub(crate) struct Host {
     key_file: Option<Vec<u8>>,
     /// The disk is full: nothing is stored until then.
     full_until: Option<Mono>,
+    /// What an opening and time had to write waits for space.
+    held_back: bool,
 }
 
 /// What a host is made of.
@@ -169,7 +172,7 @@ impl Host {
             stream,
             lane,
             disk,
-            lane_ended: false,
+            lane_ended: life.is_failed(),
             behind: false,
             consumers,
             limits,
@@ -209,6 +212,7 @@ impl Host {
             key,
             key_file,
             full_until: None,
+            held_back: false,
         }
     }
 
@@ -282,6 +286,7 @@ impl Host {
                 }
                 Item::Consumer(id, what, span) => {
                     let (id, what, span) = (*id, *what, *span);
+                    self.go_ahead_for_consumer(what);
                     self.for_consumer(batch, id, what, &span.of(&taken.bytes), now)
                 }
                 Item::Get(span) => {
@@ -324,6 +329,9 @@ impl Host {
         if self.submissions.is_empty() || self.crowded {
             return;
         }
+        if self.is_held_back() {
+            return self.submit_reads();
+        }
         let Some(disk) = &self.disk else { return };
         match disk.submit(&mut self.submissions) {
             Submitted::All => {}
@@ -348,7 +356,9 @@ impl Host {
             self.consumers.deadline(),
             // Before the lane has ended there is nothing to try, and the disk says when it has.
             if self.lane_ended { self.life.deadline() } else { Mono::NEVER },
-            self.follow.deadline(),
+            // Nothing is asked of other streams while the own store cannot take it.
+            if matches!(self.life, Life::Serving) { self.follow.deadline() } else { Mono::NEVER },
+            self.space_deadline(),
             self.snapshots.deadline(),
             self.restore_deadline(),
         ]

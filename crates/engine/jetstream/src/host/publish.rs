@@ -23,6 +23,8 @@ pub(super) struct Allowance<'a> {
     pub(super) storage: Storage,
     /// Bytes that the stream has taken and account and server were not told of.
     pub(super) untold: i64,
+    /// The disk has no space for messages.
+    pub(super) full: bool,
 }
 
 impl Allowance<'_> {
@@ -37,7 +39,7 @@ impl Admission for Allowance<'_> {
             Storage::Memory => self.js.settings.max_memory,
             Storage::File => self.js.settings.max_file,
         };
-        self.used(&self.js.usage) > max
+        self.full || self.used(&self.js.usage) > max
     }
 
     fn admit(&self, bytes: u64) -> Result<(), ApiError> {
@@ -79,20 +81,11 @@ impl Host {
         origin: Origin,
         now: Now,
     ) -> Step<()> {
-        if self.lane.is_some() && self.disk.as_ref().is_some_and(|disk| disk.space() == 0) {
-            // The disk is full, whoever found out: what is left of it is for what makes room.
+        if self.has_no_space(now) {
             self.refuse(parts.reply, &errors::INSUFFICIENT_RESOURCES.into());
             return Step::Ready(());
         }
-        if let Some(until) = self.full_until {
-            if now.mono < until {
-                self.refuse(parts.reply, &errors::INSUFFICIENT_RESOURCES.into());
-                return Step::Ready(());
-            }
-            self.full_until = None;
-            self.handle.vitals.failed.store(false, Ordering::Release);
-            self.handle.vitals.failure.lock().clear();
-        }
+        self.go_ahead();
         match self.stream.settle(&mut self.store) {
             Step::Wait => return Step::Wait,
             Step::Ready(()) | Step::Failed(_) => {}
@@ -105,7 +98,7 @@ impl Host {
             origin,
         };
         let (storage, untold) = (self.config.storage, self.untold());
-        let admit = Allowance { js: &self.js, account: &self.account, storage, untold };
+        let admit = Allowance { js: &self.js, account: &self.account, storage, untold, full: false };
         let mut cx = Cx {
             now,
             entropy: &mut self.entropy,

@@ -72,7 +72,9 @@ impl Host {
     /// Does something when everything that the store was told so far is as durable as was configured.
     pub(super) fn when_durable(&mut self, batch: &mut Batch, now: Now, what: After) {
         let mark = self.store.mark();
-        if mark <= self.store.done() && self.tasks.after.is_empty() {
+        // What waits for space is no promise, nor does anything come behind it that is.
+        let done = self.is_held_back() || mark <= self.store.done();
+        if done && self.tasks.after.is_empty() {
             // It may have become so in this very turn.
             self.see(batch, now);
             return what(self, batch, now);

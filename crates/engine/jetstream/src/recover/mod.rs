@@ -71,6 +71,8 @@ enum Trouble {
     Unreadable(String),
     /// Its configuration is lost, and nothing else: it can be made again.
     Unconfigured(String),
+    /// It is as it should be, and there is no space for what an opening has to write: it is tried again.
+    Full(String, Option<Box<(StreamConfig, Wall)>>),
     /// Its creation was cut short: it was told to nobody, and has no messages.
     Unborn,
 }
@@ -79,7 +81,7 @@ impl Trouble {
     fn why(self) -> String {
         match self {
             Trouble::Offline(_, _, offline) => offline.why,
-            Trouble::Unreadable(why) | Trouble::Unconfigured(why) => why,
+            Trouble::Unreadable(why) | Trouble::Unconfigured(why) | Trouble::Full(why, _) => why,
             Trouble::Unborn => NO_METADATA.to_owned(),
         }
     }
@@ -87,7 +89,17 @@ impl Trouble {
 
 impl From<DiskError> for Trouble {
     fn from(error: DiskError) -> Trouble {
-        Trouble::Unreadable(error.to_string())
+        let why = error.to_string();
+        if error.fault == Fault::Full { Trouble::Full(why, None) } else { Trouble::Unreadable(why) }
+    }
+}
+
+impl From<OpenError> for Trouble {
+    fn from(error: OpenError) -> Trouble {
+        match error {
+            OpenError::Disk(error) => error.into(),
+            other => Trouble::Unreadable(open_text(&other)),
+        }
     }
 }
 
@@ -224,7 +236,22 @@ impl Start {
                 account.insert(handle);
                 js.opened();
             }
-            Err(trouble @ (Trouble::Unreadable(_) | Trouble::Unconfigured(_))) => {
+            Err(Trouble::Full(why, Some(configured))) => {
+                tracing::error!(
+                    blame = "disk",
+                    "  Stream '{} > {name}' cannot be opened yet: {why}",
+                    account.name()
+                );
+                let (config, created) = *configured;
+                let (name, config) = (name.into(), Arc::new(config));
+                let handle = Arc::new(StreamHandle::new(name, created, config, inbox, Phase::Running));
+                handle.vitals.failed.store(true, Ordering::Release);
+                handle.vitals.failure.lock().clone_from(&why);
+                account.insert(handle.clone());
+                serve(js, account, &handle, Life::unopened(now));
+                js.opened();
+            }
+            Err(trouble @ (Trouble::Unreadable(_) | Trouble::Unconfigured(_) | Trouble::Full(..))) => {
                 let unconfigured = matches!(trouble, Trouble::Unconfigured(_));
                 let why = trouble.why();
                 tracing::warn!(
@@ -323,8 +350,7 @@ fn open_stream(
     let files = disk.files();
     let folder = format!("{}/streams/{name}", account.name());
     let keys = keys::store_keys(js, account.name());
-    let meta = read_meta(&*files, &folder, name, keys.as_ref())
-        .map_err(|error| Trouble::Unreadable(open_text(&error)))?;
+    let meta = read_meta(&*files, &folder, name, keys.as_ref())?;
     let Some(meta) = meta else {
         return Err(if is_bare(&*files, &folder)? {
             Trouble::Unborn
@@ -347,7 +373,12 @@ fn open_stream(
     if let Some(why) = levels::unsupported(&config.metadata) {
         return Err(Trouble::Offline(Box::new(config), created, Offline { why, ..Offline::default() }));
     }
-    open_configured(js, account, (config, created), inbox, disk, deltas, &|_, _| Ok(()), now)
+    let configured = (config.clone(), created);
+    let opened = open_configured(js, account, configured, inbox, disk, deltas, &|_, _| Ok(()), now);
+    opened.map_err(|trouble| match trouble {
+        Trouble::Full(why, None) => Trouble::Full(why, Some(Box::new((config, created)))),
+        other => other,
+    })
 }
 
 /// Opens what is there under a configuration. `check` may refuse before anything is removed.
@@ -384,7 +415,7 @@ fn open_configured(
         now,
         headers: Some(Box::new(HeaderRules { now: now.wall, sources: config.sources.len() })),
     };
-    let mut opened = opening.run(files).map_err(|error| Trouble::Unreadable(open_text(&error)))?;
+    let mut opened = opening.run(files)?;
     tell(&opened.recovery, account.name(), &name);
     check(opened.state(), &found).map_err(Trouble::Unreadable)?;
     let key = opened.key().cloned().map(Arc::new);

@@ -32,6 +32,7 @@ impl Host {
     /// Serves a request.
     pub(in crate::host) fn api(&mut self, batch: &mut Batch, request: Box<ApiRequest>, now: Now) {
         self.touch(now);
+        self.go_ahead_for(&request);
         let request = self.ask(request);
         if self.tasks.deferred > 0 || self.is_to_come(batch, &request, now) {
             self.tasks.deferred += 1;
