@@ -91,6 +91,12 @@ impl SimFiles {
         self.lock().used()
     }
 
+    /// Bytes that may still be written, if there is an end to them.
+    pub fn room(&self) -> Option<u64> {
+        let state = self.lock();
+        state.faults.capacity.map(|most| most.saturating_sub(state.used()))
+    }
+
     /// Calls from now on are logged.
     pub fn trace(&self) {
         self.lock().log = Some(Vec::new());

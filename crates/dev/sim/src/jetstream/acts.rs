@@ -265,7 +265,7 @@ impl World {
         self.send(&subject, "", body.as_bytes(), Ask::Delete { stream, id }).map(|_| ())
     }
 
-    fn purge(&mut self, stream: usize) -> Result {
+    pub(super) fn purge(&mut self, stream: usize) -> Result {
         if !self.streams[stream].is_there() {
             return Ok(());
         }

@@ -59,6 +59,8 @@ struct State {
     leaving: BTreeSet<u32>,
     /// Lanes that had no space.
     short: BTreeSet<u32>,
+    /// Somebody looked, and there was no space.
+    found_full: bool,
     parting: Vec<Lane>,
     unreleased: BTreeMap<Arc<str>, Lane>,
     calls: u64,
@@ -85,6 +87,8 @@ pub(super) enum DiskStep {
     Deliver,
     /// What the disk does when it is idle.
     Tidy,
+    /// There is none left.
+    NoSpace,
     /// There is space again.
     Space,
 }
@@ -106,6 +110,7 @@ impl SimDisk {
             running: 0,
             leaving: BTreeSet::new(),
             short: BTreeSet::new(),
+            found_full: false,
             parting: Vec::new(),
             unreleased: BTreeMap::new(),
             calls: 0,
@@ -137,7 +142,11 @@ impl SimDisk {
         if state.committer.is_idle_wanted() {
             into.push(DiskStep::Tidy);
         }
-        if !state.short.is_empty() && self.files.free().is_ok_and(|free| free >= SPACE_BACK) {
+        let none = |room: u64| room < RESERVE / 4;
+        if state.committer.has_reserve() && self.files.room().is_some_and(none) {
+            into.push(DiskStep::NoSpace);
+        }
+        if state.is_short() && self.files.free().is_ok_and(|free| free >= SPACE_BACK) {
             into.push(DiskStep::Space);
         }
     }
@@ -188,7 +197,12 @@ impl SimDisk {
                 }
                 state.take_jobs();
             }
+            DiskStep::NoSpace => {
+                state.committer.give_up_reserve();
+                state.found_full = true;
+            }
             DiskStep::Space => {
+                state.found_full = false;
                 state.committer.take_reserve();
                 for lane in std::mem::take(&mut state.short) {
                     if let Some(entry) = state.lanes.get(&lane) {
@@ -237,6 +251,10 @@ impl Entry {
 }
 
 impl State {
+    fn is_short(&self) -> bool {
+        self.found_full || !self.short.is_empty()
+    }
+
     fn release_former(&mut self, folder: &str) -> Result<(), DiskError> {
         if let Some(&former) = self.unreleased.get(folder) {
             self.committer.release(former)?;
@@ -466,6 +484,6 @@ impl StoreDisk for SimDisk {
 
     fn space(&self) -> u64 {
         let free = self.files.free().unwrap_or(0);
-        if free < 2 * RESERVE && !self.lock().short.is_empty() { 0 } else { free }
+        if free < 2 * RESERVE && self.lock().is_short() { 0 } else { free }
     }
 }

@@ -3,6 +3,7 @@
 use midge_jetstream::settings::AtRest;
 use midge_store::format::keys::Cipher;
 
+use super::disk::RESERVE;
 use super::node::Step;
 use super::stage::Stage;
 use crate::disk::{Faults, Odds};
@@ -155,4 +156,83 @@ fn a_full_disk_takes_what_makes_room_and_no_messages() {
         stage.rest();
         assert!(stage.answer(reply).contains(r#""seq":"#), "{reply}: {}", stage.answer(reply));
     }
+}
+
+/// What a start under another key has to write finds no space: that stream waits, and is told to be full.
+#[test]
+fn a_stream_that_cannot_be_opened_without_space_is_opened_when_there_is_some() {
+    let mut stage = Stage::new(at_rest("one", None));
+    stage.make_with_consumer("c");
+    stage.ask("a", "_R.first", "message");
+    stage.rest();
+    let (files, now) = (stage.files.clone(), stage.now);
+    drop(stage);
+    files.kill();
+    let mut stage = Stage::over(files, now + 1_000_000_000, at_rest("two", Some("one")));
+    let capacity = Some(stage.files.used() - RESERVE);
+    stage.files.set_faults(Faults { capacity, ..Faults::default() });
+    stage.rest();
+    assert!(stage.node.js.recovery.is_done());
+    stage.ask("a", "_R.refused", "message");
+    stage.rest();
+    assert!(stage.answer("_R.refused").contains("10023"), "{}", stage.answer("_R.refused"));
+    stage.ask("$JS.API.STREAM.INFO.A", "_R.unread", "");
+    stage.pass(3);
+    assert!(stage.answer("_R.unread").contains("10023"), "{}", stage.answer("_R.unread"));
+    stage.files.set_faults(Faults::default());
+    stage.pass(10);
+    stage.ask("a", "_R.second", "message");
+    stage.ask("$JS.API.CONSUMER.NAMES.A", "_R.names", "");
+    stage.rest();
+    assert!(stage.answer("_R.second").contains(r#""seq":2"#), "{}", stage.answer("_R.second"));
+    assert!(stage.answer("_R.names").contains(r#""consumers":["c"]"#), "{}", stage.answer("_R.names"));
+}
+
+/// What was acknowledged is to be removed, which has to be written, and there is no space, nor any reserve.
+#[test]
+fn a_stream_whose_opening_has_to_write_is_read_without_space() {
+    let mut stage = Stage::new(None);
+    let config =
+        r#"{"name":"W","subjects":["w"],"storage":"file","retention":"workqueue","allow_direct":true}"#;
+    stage.ask("$JS.API.STREAM.CREATE.W", "_R.create", config);
+    stage.rest();
+    let consumer = r#"{"stream_name":"W","config":{"durable_name":"c","ack_policy":"explicit","deliver_subject":"_D.c"}}"#;
+    stage.ask("$JS.API.CONSUMER.CREATE.W.c", "_R.c", consumer);
+    for at in 0..3 {
+        stage.ask("w", &format!("_R.{at}"), "message");
+    }
+    stage.rest();
+    let ack = stage.acknowledgement().to_owned();
+    let capacity = Some(stage.files.used() - RESERVE);
+    stage.files.set_faults(Faults { capacity, ..Faults::default() });
+    stage.rest();
+    stage.ask(&ack, "_R.acked", "+ACK");
+    stage.pass(10);
+    assert_eq!(stage.answer("_R.acked"), "");
+    for round in 0..20 {
+        let (info, get) = (format!("_R.info.{round}"), format!("_R.get.{round}"));
+        stage.ask("$JS.API.STREAM.INFO.W", &info, "");
+        stage.ask("$JS.API.DIRECT.GET.W", &get, r#"{"seq":3}"#);
+        stage.rest();
+        assert!(stage.answer(&info).contains(r#""messages":2"#), "{}", stage.answer(&info));
+        assert_eq!(stage.answer(&get), "message");
+        stage.pass(1);
+    }
+    // Whoever wants something written learns that it is not.
+    stage.ask("$JS.API.STREAM.MSG.DELETE.W", "_R.delete", r#"{"seq":2,"no_erase":true}"#);
+    stage.rest();
+    assert!(stage.answer("_R.delete").contains("10023"), "{}", stage.answer("_R.delete"));
+    stage.files.set_faults(Faults::default());
+    stage.pass(10);
+    stage.ask("$JS.API.STREAM.MSG.DELETE.W", "_R.done", r#"{"seq":2,"no_erase":true}"#);
+    stage.rest();
+    assert!(stage.answer("_R.done").contains(r#""success":true"#), "{}", stage.answer("_R.done"));
+    let (files, now) = (stage.files.clone(), stage.now);
+    drop(stage);
+    files.kill();
+    let mut stage = Stage::over(files, now + 1_000_000_000, None);
+    stage.rest();
+    stage.ask("$JS.API.STREAM.INFO.W", "_R.info", "");
+    stage.rest();
+    assert!(stage.answer("_R.info").contains(r#""messages":1"#), "{}", stage.answer("_R.info"));
 }

@@ -135,7 +135,9 @@ impl StreamModel {
     /// A subject whose last message has expired, and has no marker.
     pub(super) fn unmarked(&self, found: &BTreeMap<u64, usize>, now: u64) -> Option<u64> {
         let others = Limits { max_age_ns: 0, ..self.tightest };
-        if !self.features.markers || others.any() || !self.asked.is_empty() {
+        // Under an earlier age, the marker may have come and gone.
+        let same_age = self.tightest.max_age_ns == self.limits.max_age_ns;
+        if !self.features.markers || others.any() || !self.asked.is_empty() || !same_age {
             return None;
         }
         (0..self.subjects.len()).find_map(|subject| {

@@ -61,10 +61,12 @@ pub enum Break {
     KeepRolledUp,
     /// A subject with room refuses a message.
     RefuseRoom,
+    /// Nothing is kept for the day on which there is no space.
+    NoReserve,
 }
 
 /// All of them.
-pub const ALL: [Break; 26] = [
+pub const ALL: [Break; 27] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -91,6 +93,7 @@ pub const ALL: [Break; 26] = [
     Break::ForgetLife,
     Break::KeepRolledUp,
     Break::RefuseRoom,
+    Break::NoReserve,
 ];
 
 impl Break {

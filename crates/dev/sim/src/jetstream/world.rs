@@ -8,9 +8,10 @@ use midge_jetstream::settings::AtRest;
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_store::format::keys::Cipher;
 use midge_store::journal::{Committer, PlainRecords, Settings};
+use midge_store::port::Fault;
 
 use super::copies::{self, CopyModel};
-use super::disk::{DiskStep, SimDisk};
+use super::disk::{DiskStep, RESERVE, SimDisk};
 use super::json::Json;
 use super::model::{ConsumerModel, Limits, Setting, StreamModel};
 use super::node::{Node, Step};
@@ -25,6 +26,8 @@ use crate::draw::Draw;
 pub(super) enum Trouble {
     /// The power went.
     Died,
+    /// There was no space for a journal to begin in.
+    NoSpace,
     /// The node did what it may not.
     Wrong(String),
 }
@@ -91,7 +94,7 @@ pub(super) struct World {
     pub(super) consumers: Vec<ConsumerModel>,
     pub(super) copies: Vec<CopyModel>,
     pub(super) asks: BTreeMap<u64, Ask>,
-    next_ask: u64,
+    pub(super) next_ask: u64,
     pub(super) answers: BTreeMap<u64, Vec<u8>>,
     pub(super) verdict: Verdict,
     aloud: bool,
@@ -201,32 +204,46 @@ impl World {
         for _ in 0..lives {
             let end = match self.life() {
                 Ok(end) => end,
-                Err(Trouble::Died) => End::Power,
                 Err(Trouble::Wrong(text)) => return Err(text),
+                Err(_) => End::Power,
             };
             self.end(end)?;
         }
         self.perilous = false;
+        self.recover();
+        self.shaken = false;
         match self.finale() {
             Ok(()) => Ok(()),
-            Err(Trouble::Died) => Err("the power went at the end".into()),
             Err(Trouble::Wrong(text)) => Err(text),
+            Err(_) => Err("the power went at the end".into()),
         }
     }
 
     fn life(&mut self) -> Result<End> {
         self.perilous = true;
+        if self.ailment == Some(Ailment::Space) && self.draw.percent(15) {
+            self.fall_ill();
+        }
+        if self.shaken {
+            self.saw("lives that begin without space");
+        }
         self.open()?;
         let crash = if self.draw.percent(60) { Some(self.draw.below(600) as u64) } else { None };
         self.files.crash_after(crash);
-        self.ensure()?;
-        if self.draw.percent(70) {
-            self.settle()?;
-            self.verify_all()?;
+        // One that begins on a full disk serves what it can, and has to be whole when there is space.
+        if !self.shaken {
+            self.ensure()?;
+            if self.draw.percent(70) {
+                self.settle()?;
+                self.verify_all()?;
+            }
         }
         for _ in 0..self.acts {
             self.ail();
             self.act()?;
+            if self.ailing && self.draw.percent(15) {
+                self.use_reserve()?;
+            }
             let steps = self.draw.pick(&[0, 1, 2, 5, 20]);
             for _ in 0..steps {
                 if !self.pump()? {
@@ -284,12 +301,15 @@ impl World {
             self.stopping = false;
             match result {
                 Ok(()) => stopped = !self.shaken,
-                Err(Trouble::Died) => {}
                 Err(Trouble::Wrong(text)) => return Err(text),
+                Err(_) => {}
             }
         }
         self.node = None;
-        self.recover();
+        let stays = self.ailing && self.ailment == Some(Ailment::Space) && self.draw.percent(50);
+        if !stays {
+            self.recover();
+        }
         if self.files.is_dead() || end == End::Power {
             self.saw("power cuts");
             self.files.power_cut(self.odds);
@@ -298,7 +318,7 @@ impl World {
             self.saw(if end == End::Stop { "clean stops" } else { "kills" });
             self.files.kill();
         }
-        let shaken = std::mem::take(&mut self.shaken);
+        let shaken = std::mem::replace(&mut self.shaken, stays);
         let certain = stopped && !shaken && (quiet || end == End::Stop);
         // The start was over and the disk well, so what is there is under this key by now, and another may take its place.
         if let Some((number, _)) = self.keys.as_mut().filter(|_| !shaken) {
@@ -337,6 +357,14 @@ impl World {
             self.files.crash_after(crash);
             match self.try_open() {
                 Ok(()) => break,
+                Err(Trouble::NoSpace) if !self.files.is_dead() => {
+                    // Nothing is left that a journal could begin in. Whoever starts the node starts it again.
+                    self.saw("starts refused for the lack of space");
+                    self.node = None;
+                    self.files.kill();
+                    self.recover();
+                    continue;
+                }
                 Err(Trouble::Wrong(text)) if !self.files.is_dead() => return Err(Trouble::Wrong(text)),
                 Err(_) => {}
             }
@@ -358,13 +386,16 @@ impl World {
             segment_len: 2 << 20,
             first_segment_len: self.first_segment_len,
             replace_inline: 4 << 10,
-            reserve_len: 0,
+            reserve_len: if self.broken == Some(Break::NoReserve) { 0 } else { RESERVE },
             flaw: self.broken.and_then(Break::flaw),
             ..Settings::default()
         };
         let files: Arc<SimFiles> = self.files.clone();
         let (committer, report) =
-            Committer::open(files, settings, &PlainRecords).map_err(|error| error.to_string())?;
+            Committer::open(files, settings, &PlainRecords).map_err(|error| match error.fault {
+                Fault::Full => Trouble::NoSpace,
+                _ => Trouble::Wrong(error.to_string()),
+            })?;
         if !report.is_clean() {
             return Err(Trouble::Wrong(format!("{report:?}")));
         }
