@@ -284,6 +284,7 @@ impl Store {
         self.uncount_after(at, query);
         self.cut(at, query);
         self.forget_expiries_after(query.seq);
+        self.renew_sources();
         self.tell(query.removed, query.bytes);
         Step::Ready(query.removed)
     }
@@ -306,6 +307,7 @@ impl Store {
         if let Some(disk) = &mut self.disk {
             disk.flight.truncated(0);
         }
+        self.renew_sources();
         self.tell(messages, bytes);
         messages
     }

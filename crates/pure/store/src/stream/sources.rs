@@ -67,6 +67,12 @@ impl Store {
         }
     }
 
+    /// The end was cut, and sequences are given anew: a file that knows of the former ones would be believed.
+    pub(super) fn renew_sources(&mut self) {
+        self.sources.changed = !self.sources.by_name.is_empty();
+        self.keep_sources();
+    }
+
     /// The file, if it is to be written.
     pub(super) fn sources_file(&mut self) -> Option<(Name, Bytes)> {
         if !std::mem::take(&mut self.sources.changed) {

@@ -373,6 +373,15 @@ fn a_source_was_read_up_to_what_a_power_cut_tore() {
         assert_eq!((progress(&opened), opened.recovery.torn), (vec![3], Some(4)), "{with_sources}");
         assert_eq!(live(&opened), BTreeSet::from([1, 2, 3, 5, 6]));
     }
+    // So it is when nothing is left of what followed.
+    let files = load(&stream);
+    files.remove(&path(&stream, "index.db")).unwrap();
+    change(&files, &path(&stream, "1.blk"), |bytes| {
+        // The record of the fourth message begins with its length, 22 bytes before its subject.
+        bytes.truncate(bytes.windows(5).position(|text| text == b"ttl.4").unwrap() - 22);
+    });
+    let opened = open(&stream, &files);
+    assert_eq!((progress(&opened), opened.recovery.torn, opened.state().last_seq), (vec![3], None, 3));
     // What an index knows was on stable storage: what is hurt is lost alone, the last message among it.
     let files = load(&stream);
     tear(&files);

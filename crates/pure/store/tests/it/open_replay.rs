@@ -9,6 +9,7 @@ use midge_store::port::{Files, Promise};
 use midge_store::recover::History;
 use midge_store::stream::{
     Compact, Config, Filter, How, Medium, NewMessage, Opened, Opening, State, Step, Store, StoreKeys,
+    Truncate,
 };
 
 use crate::disk::{MemFiles, Rig};
@@ -308,6 +309,31 @@ fn progress_of_a_source_outlives_its_messages() {
     let store = crate::open::store(stopped);
     assert_eq!(store.source(b"ORIGIN > >"), Some((600, &b"one"[..])));
     assert_eq!(store.source(b"OTHER > >"), None);
+}
+
+/// Sequences that are given anew are not those that the file of sources knew.
+#[test]
+fn progress_of_a_source_goes_back_with_the_end_of_the_stream() {
+    let config = small();
+    let mut rig = Rig::files(config.clone(), 6);
+    let message = NewMessage { subject: b"s", payload: &[7; 100], ..Default::default() };
+    let now = Now { mono: Mono(1), wall: Wall(1) };
+    for seq in 1..=6 {
+        rig.store.append(now, &message).unwrap();
+        rig.store.sourced(b"ORIGIN > >", seq * 10, b"one");
+    }
+    assert_eq!(rig.store.stop(), Step::Ready(()));
+    rig.store.sourced(b"ORIGIN > >", 30, b"one");
+    let mut cut = Truncate::new(3);
+    while rig.store.truncate(&mut cut, now) == Step::Wait {
+        rig.step(Mono(1));
+    }
+    for _ in 0..3 {
+        rig.store.append(now, &message).unwrap();
+    }
+    rig.settle(Mono(1));
+    let opened = opening(&config, None).run(&copy(&rig.files)).unwrap();
+    assert_eq!((opened.state().last_seq, opened.sources[0].seq), (6, 30));
 }
 
 #[test]

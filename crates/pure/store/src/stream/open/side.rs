@@ -114,7 +114,8 @@ struct From {
 }
 
 impl Context<'_> {
-    fn stored(&self) -> Result<(Side, From), DiskError> {
+    /// What the files say of a store that ends at this sequence.
+    fn stored(&self, last_seq: u64) -> Result<(Side, From), DiskError> {
         let mut side = Side::default();
         let mut from = From { wheel: 0, schedules: 0, sources: 0 };
         let messages = |name: &str| format!("{}/{name}", self.messages);
@@ -142,7 +143,8 @@ impl Context<'_> {
         if let Some(file) = read(self.files, &format!("{}/{}", self.folder, names::SOURCES))?
             && let Ok(found) = decode_sources(&file)
         {
-            from.sources = found.stamp;
+            // One that knows of messages that are not there is believed only where no message says anything.
+            from.sources = if found.stamp > last_seq + 1 { 0 } else { found.stamp };
             side.sources = found
                 .entries
                 .iter()
@@ -163,7 +165,7 @@ impl Context<'_> {
         rebuilt: &Rebuilt,
     ) -> Result<Side, OpenError> {
         let live = |seq| rebuilt.is_live(seq);
-        let (stored, mut from) = self.stored()?;
+        let (stored, mut from) = self.stored(rebuilt.state.last_seq)?;
         if let Some(torn) = self.recovery.torn {
             // What follows is read from the sources once more. A file that knows of it tells only of sources of which no message is left.
             gathered.sources.clear();
@@ -188,7 +190,7 @@ impl Context<'_> {
 
     /// The files, completed by the messages that they do not cover.
     pub(super) fn side_files(&mut self, image: &Image) -> Result<Side, OpenError> {
-        let (mut side, from) = self.stored()?;
+        let (mut side, from) = self.stored(image.state.last_seq)?;
         let mut gathered = Gathered::new(self.config, self.rules);
         let (ttl, schedule) = (gathered.ttl, gathered.schedule);
         let mut buffer = Vec::new();
