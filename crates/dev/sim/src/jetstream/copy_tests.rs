@@ -158,3 +158,25 @@ fn files_of_a_copy_take_no_more_than_there_is() {
     let answer = restore(&mut stage, "", &packed(&tar_header("msgs/1.blk", 1 << 20)));
     assert!(answer.contains("10062"), "{answer}");
 }
+
+#[test]
+fn a_consumer_of_a_copy_is_not_ahead_of_its_stream() {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    let state =
+        r#"{"delivered":{"consumer_seq":9,"stream_seq":9},"ack_floor":{"consumer_seq":9,"stream_seq":9}}"#;
+    let document = format!(r#"{{"config":{PLAIN},"state":{state}}}"#);
+    for (name, payload) in [(STATE, "{}"), ("consumers/c", &document)] {
+        let (name, payload) = (name.as_bytes(), payload.as_bytes());
+        writer.entry(&Entry { name, ts_ns: 1, seq: 0, headers: b"", payload }, &mut out);
+    }
+    writer.finish(&mut out);
+    let mut stage = Stage::new(None);
+    let answer = restore(&mut stage, "", &out);
+    assert!(answer.contains(r#""consumer_count":1"#), "{answer}");
+    stage.ask("a.x", "_R.publish", "message");
+    stage.ask("$JS.API.CONSUMER.MSG.NEXT.A.c", "_R.pull", "");
+    stage.rest();
+    assert!(stage.answer("_R.publish").contains(r#""seq":1"#), "{}", stage.answer("_R.publish"));
+    assert_eq!(stage.acknowledgements.len(), 1);
+}

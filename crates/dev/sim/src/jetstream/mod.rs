@@ -21,6 +21,8 @@ mod events;
 mod failing_tests;
 mod features;
 mod json;
+#[cfg(test)]
+mod kept_tests;
 mod lives;
 mod model;
 mod node;

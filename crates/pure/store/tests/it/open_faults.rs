@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use midge_stdx::entropy::{Entropy, Seeded};
 use midge_store::format::index_db;
 use midge_store::format::keys::{Cipher, MasterKey};
+use midge_store::format::side::{Source, encode_sources};
 use midge_store::port::Files;
 use midge_store::recover::History;
 use midge_store::stream::{How, OpenError, Opened, Sync, read_meta};
@@ -344,6 +345,31 @@ fn schedules_and_sources_are_gathered_from_messages() {
             assert_eq!(sorted(&opened), sorted(&known), "{name}");
             let progress = |opened: &Opened| opened.sources.iter().map(|entry| entry.seq).collect::<Vec<_>>();
             assert_eq!(progress(&opened), progress(&known), "{name}");
+        }
+    }
+}
+
+/// A file of an earlier time, as after a crash: the messages behind it say how far the source was read since, with the index and without.
+#[test]
+fn messages_say_what_the_file_of_sources_does_not_know() {
+    let stream = stream("state", "FIXSRC");
+    let progress = |opened: &Opened| {
+        let of = |entry: &midge_store::stream::SourceProgress| (entry.index_name.to_vec(), entry.seq);
+        opened.sources.iter().map(of).collect::<Vec<_>>()
+    };
+    let known = progress(&open(&stream, &load(&stream)));
+    let [(index_name, 6)] = &known[..] else { panic!("{known:?}") };
+    for with_index in INDEXES {
+        // The stamp is the sequence behind what the file knows: one message is missing, several, all but one.
+        for stamp in [6, 4, 2] {
+            let files = load(&stream);
+            let source = Source { index_name, seq: stamp - 1, identity: b"hUL1hX5l" };
+            let older = encode_sources(stamp, std::iter::once(source));
+            put(&files, &format!("{}/sources.db", folder(&stream)), &older);
+            if !with_index {
+                files.remove(&path(&stream, "index.db")).unwrap();
+            }
+            assert_eq!(progress(&open(&stream, &files)), known, "stamp {stamp}, index {with_index}");
         }
     }
 }
