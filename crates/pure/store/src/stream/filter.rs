@@ -6,7 +6,7 @@ use midge_index::overlap::Overlaps;
 use midge_subject::wildcard;
 
 /// From so many subjects on, an index answers whether one of them matches: comparing with each costs more than a hash per token.
-const INDEXED_FROM: usize = 8;
+const INDEXED_FROM: usize = 16;
 
 /// Some subjects, with or without wildcards. None at all stands for every message.
 #[derive(Clone, Debug, Default)]
