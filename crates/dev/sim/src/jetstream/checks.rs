@@ -46,7 +46,8 @@ impl World {
         for at in 0..self.consumers.len() {
             self.ensure_consumer(at)?;
         }
-        self.ensure_copies()
+        self.ensure_copies()?;
+        self.ensure_extras()
     }
 
     fn ensure_consumer(&mut self, at: usize) -> Result {
@@ -119,7 +120,8 @@ impl World {
         for at in 0..self.streams.len() {
             self.verify_with_consumers(at)?;
         }
-        self.verify_copies()
+        self.verify_copies()?;
+        self.verify_extras()
     }
 
     /// A stream and its consumers, as they are at one moment. Ages may pass in between.

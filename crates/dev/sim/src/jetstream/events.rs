@@ -58,6 +58,7 @@ impl World {
                 self.answers.insert(number, event.payload.clone());
             }
             Ask::Nothing => {}
+            Ask::Extra(extra) => self.extra_answered(extra, &answer)?,
             Ask::Publish { stream, id, expected } => self.published(stream, id, expected, &answer)?,
             Ask::Commit { stream, batch } => self.committed(stream, batch, &answer)?,
             Ask::Ack { consumer, life, .. } if self.consumers[consumer].life != life => {}
@@ -101,7 +102,9 @@ impl World {
             Ask::Update { stream, life, .. } if self.streams[stream].life != life => {}
             Ask::Update { stream, limits, .. } => {
                 // What a stop overtakes is refused, and may be done all the same.
-                let uncertain = self.stopping || self.streams[stream].leaving;
+                let cut_off =
+                    self.stopping && answer.get("error").get("description").text() == "store is closed";
+                let uncertain = cut_off || self.streams[stream].leaving;
                 if failed && (uncertain || self.is_the_disks(&answer)) {
                     return Ok(());
                 }

@@ -151,7 +151,9 @@ impl World {
         }
         if let Some(error) = error {
             // The end of a stream may overtake what was asked of its consumers; an update what was asked after the end of the consumer.
-            if leaving || self.stopping {
+            // A store that was closed in a clean stop takes nothing more, and says so.
+            let cut_off = self.stopping && error.contains("store is closed");
+            if leaving || cut_off {
                 return Ok(());
             }
             return Err(format!("{ask:?} failed: {error}").into());

@@ -17,6 +17,7 @@ mod copies;
 mod copy_tests;
 mod disk;
 mod events;
+mod extras;
 #[cfg(test)]
 mod failing_tests;
 mod features;

@@ -63,10 +63,16 @@ pub enum Break {
     RefuseRoom,
     /// Nothing is kept for the day on which there is no space.
     NoReserve,
+    /// An increment is acknowledged and not counted.
+    LoseIncrement,
+    /// An increment is counted twice.
+    CountTwice,
+    /// A schedule does not come when it is due.
+    ForgetSchedule,
 }
 
 /// All of them.
-pub const ALL: [Break; 27] = [
+pub const ALL: [Break; 30] = [
     Break::AcknowledgeBeforeSync,
     Break::LoseDeltas,
     Break::DropMessage,
@@ -94,6 +100,9 @@ pub const ALL: [Break; 27] = [
     Break::KeepRolledUp,
     Break::RefuseRoom,
     Break::NoReserve,
+    Break::LoseIncrement,
+    Break::CountTwice,
+    Break::ForgetSchedule,
 ];
 
 impl Break {

@@ -206,7 +206,8 @@ impl World {
             let consumer = &self.consumers[which];
             let there = consumer.stream == at && consumer.exists && !consumer.is_uncertain();
             let Some((seq, subject)) = consumer.held.last().cloned().filter(|_| there) else { continue };
-            if consumer.policy == AckPolicy::None {
+            // What a crash made the consumer forget to have delivered is not acknowledged.
+            if consumer.policy == AckPolicy::None || consumer.last.0 < seq {
                 continue;
             }
             self.consumers[which].held.pop();

@@ -12,6 +12,7 @@ use midge_store::port::Fault;
 
 use super::copies::{self, CopyModel};
 use super::disk::{DiskStep, RESERVE, SimDisk};
+use super::extras::{Extra, Extras};
 use super::json::Json;
 use super::model::{ConsumerModel, Limits, Setting, StreamModel};
 use super::node::{Node, Step};
@@ -65,6 +66,8 @@ pub(super) enum Ask {
     DropConsumer { consumer: usize, life: u64 },
     /// An update of a consumer.
     ChangeConsumer { consumer: usize, life: u64, setting: Setting },
+    /// What was sent to a counter, or a schedule.
+    Extra(Extra),
     /// Something whose answer somebody waits for.
     Call,
     /// Something whose answer does not matter.
@@ -114,6 +117,8 @@ pub(super) struct World {
     pub(super) mortal_streams: bool,
     /// What the disk does wrong at times.
     pub(super) ailment: Option<Ailment>,
+    /// Streams beside the others.
+    pub(super) extras: Extras,
     /// It does so now.
     pub(super) ailing: bool,
     /// It did so since the node was whole last.
@@ -135,6 +140,7 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
     let mut draw = Draw::new(seed).split("jetstream");
     let files = Arc::new(SimFiles::new(draw.split("files")));
     let odds = Odds { sectors: draw.below(101), lengths: draw.below(101), names: draw.below(101) };
+    let extras = Extras::new(draw.split("extras"));
     let ailment = Ailment::draw(draw.split("ailment"));
     let (streams, consumers) = swarm::assets(&mut draw);
     let lane_ops = draw.pick(&[2, 8, 64, 65_536]);
@@ -169,6 +175,7 @@ pub(super) fn run(seed: u64, broken: Option<Break>, aloud: bool) -> Verdict {
         mortal_consumers,
         mortal_streams,
         ailment,
+        extras,
         ailing: false,
         shaken: false,
         stopping: false,
@@ -241,6 +248,7 @@ impl World {
         for _ in 0..self.acts {
             self.ail();
             self.act()?;
+            self.act_extra()?;
             if self.ailing && self.draw.percent(15) {
                 self.use_reserve()?;
             }

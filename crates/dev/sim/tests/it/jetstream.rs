@@ -19,6 +19,7 @@ fn patience(broken: Break) -> u64 {
         Break::KeepConsumer | Break::ForgetChange | Break::KeepStream => 60,
         Break::LoseKey | Break::LoseCopy | Break::AcknowledgeFailed | Break::StayFull => 60,
         Break::ForgetMarkers | Break::ForgetLife | Break::KeepRolledUp | Break::RefuseRoom => 60,
+        Break::NoReserve | Break::LoseIncrement | Break::CountTwice | Break::ForgetSchedule => 60,
         _ => 20,
     }
 }
