@@ -69,11 +69,21 @@ impl Host {
         }
     }
 
-    /// A consumer went, or wants something else: what nobody else needs goes.
+    /// A consumer went, or wants something else, or the stream has come to ask what is needed: what nobody needs goes, once the change itself would survive
+    /// a power cut. Whoever asked for it is answered behind that.
     pub(super) fn recheck_after_change(&mut self, batch: &mut Batch, now: Now) {
-        if self.config.retention == Retention::Interest {
-            self.recheck_interest(batch, Filter::all(), now);
+        if self.config.retention != Retention::Interest {
+            return;
         }
+        self.when_durable(
+            batch,
+            now,
+            Box::new(|host, batch, now| {
+                if host.config.retention == Retention::Interest {
+                    host.recheck_interest(batch, Filter::all(), now);
+                }
+            }),
+        );
     }
 
     /// Looks for messages that nobody needs. In a work queue those are what was acknowledged before a crash that kept the acknowledgement and not the removal.

@@ -321,7 +321,7 @@ impl Host {
             }
         }
         if old.retention == Retention::Limits && config.retention == Retention::Interest {
-            self.recheck_interest(batch, Filter::all(), now);
+            self.recheck_after_change(batch, now);
         }
         self.removed(batch, now);
         self.when_durable(
