@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midge_assets::stream::follow::{
-    Action, Delivered, Link, Origins, Owner, Renaming, Role, Taken, first_start, index_name,
+    Action, Delivered, Link, Origins, Owner, Renaming, Role, Taken, first_start, index_name, read_through,
 };
 use midge_assets::stream::{Cx, Verdict};
 use midge_broker::batch::Batch;
@@ -70,7 +70,7 @@ impl Host {
         let (taken, identity) = match role {
             Role::Mirror => (self.store.appended(), String::new()),
             Role::Source => {
-                let known = self.store.source(index.as_bytes());
+                let known = read_through(&self.store, &index);
                 known.map_or_else(Default::default, |(seq, identity)| {
                     (seq, String::from_utf8_lossy(identity).into_owned())
                 })
@@ -340,7 +340,7 @@ impl Host {
                 lag: slot.link.lag(),
                 seq: match slot.role {
                     Role::Mirror => 0,
-                    Role::Source => self.store.source(slot.index.as_bytes()).map_or(0, |(seq, _)| seq),
+                    Role::Source => read_through(&self.store, &slot.index).map_or(0, |(seq, _)| seq),
                 },
                 active_ns: slot.link.active_ns(now.mono),
                 error: slot.link.error().cloned(),

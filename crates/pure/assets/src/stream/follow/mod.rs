@@ -16,6 +16,7 @@ pub use request::{Owner, Role, Start};
 
 use midge_jsapi::stream_config::StreamSource;
 use midge_jsapi::subjects::hash8;
+use midge_store::stream::Store;
 
 /// The name of a source within its stream: two sources with the same one are the same. The progress of the source is kept under it, and messages carry it.
 pub fn index_name(source: &StreamSource) -> String {
@@ -40,6 +41,13 @@ pub fn index_name(source: &StreamSource) -> String {
         )
     };
     format!("{name} {filters} {destinations}")
+}
+
+/// How far a source with this index name was read, and which incarnation of it. Messages that servers before 2.10 stored name the stream alone, and stand for
+/// everything that was taken from it.
+pub fn read_through<'s>(store: &'s Store, index_name: &str) -> Option<(u64, &'s [u8])> {
+    let stream = index_name.split(' ').next().unwrap_or_default();
+    store.source(index_name.as_bytes()).or_else(|| store.source(stream.as_bytes()))
 }
 
 #[cfg(test)]

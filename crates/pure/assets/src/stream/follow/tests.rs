@@ -9,7 +9,10 @@ use midge_jsapi::stream_config::{External, SourceConsumer, StreamConfig, StreamS
 use midge_stdx::clock::{Mono, Now, Wall};
 use midge_stdx::entropy::Seeded;
 
-use super::{Action, Delivered, Link, Origins, Owner, Renaming, Role, Start, Taken, first_start, index_name};
+use super::{
+    Action, Delivered, Link, Origins, Owner, Renaming, Role, Start, Taken, first_start, index_name,
+    read_through,
+};
 use crate::stream::Verdict;
 use crate::stream::tests::harness::{Bench, SECOND, block, config, text};
 
@@ -355,4 +358,23 @@ fn a_source_says_where_its_messages_came_from() {
     assert_eq!(index_name(&StreamSource { consumer, ..source }), "O:C=1KEY7bT0 o.> >");
     let progress = super::header::progress(b"O:C=1KEY7bT0 8 o.> > o.a IdIdIdId").unwrap();
     assert_eq!(progress.index_name.to_vec(), b"O:C=1KEY7bT0 o.> >");
+}
+
+#[test]
+fn messages_of_old_servers_stand_for_every_source_of_their_stream() {
+    let mut bench = Bench::new(config());
+    let filtered = StreamSource { filter_subject: "o.>".into(), ..origin() };
+    let (all, some) = (index_name(&origin()), index_name(&filtered));
+    assert_eq!(read_through(&bench.store, &all), None);
+    let old = super::header::progress(b"O 5").unwrap();
+    bench.store.sourced(&old.index_name, old.seq, &old.identity);
+    let no_identity: &[u8] = b"";
+    assert_eq!(read_through(&bench.store, &all), Some((5, no_identity)));
+    assert_eq!(read_through(&bench.store, &some), Some((5, no_identity)));
+    assert_eq!(read_through(&bench.store, "P > >"), None);
+    // What is stored from then on says more.
+    let new = super::header::progress(b"O 8 o.> > o.a IdIdIdId").unwrap();
+    bench.store.sourced(&new.index_name, new.seq, &new.identity);
+    assert_eq!(read_through(&bench.store, &some), Some((8, &b"IdIdIdId"[..])));
+    assert_eq!(read_through(&bench.store, &all), Some((5, no_identity)));
 }
