@@ -487,7 +487,9 @@ impl ConsumerModel {
     /// Whether it is meant to have a message, whatever became of its updates.
     pub(super) fn is_meant(&self, publish: &Publish) -> bool {
         let always = self.filters.iter().all(|filter| meant(filter, publish.subject));
-        let now = self.asked.is_empty() && publish.order > self.since;
+        // When a marker was stored is not known: a former filter may have passed it over.
+        let after = publish.order > self.since && (self.since == 0 || !publish.is_marker);
+        let now = self.asked.is_empty() && after;
         self.matches(publish.subject) && (now || always)
     }
 
