@@ -264,11 +264,12 @@ impl Store {
         if query.seq >= self.state.last_seq {
             return Step::Ready(query.removed);
         }
-        self.drop_index();
         self.history_changed();
         if self.disk.as_ref().is_some_and(|disk| disk.limited) {
-            // Only the index knew what limits took that are no more.
+            // Only the index knew what limits took that are no more. It stays until the next one replaces it, and until then may call lost what is cut off.
             self.want_index();
+        } else {
+            self.drop_index();
         }
         while self.blocks.len() > 1 && self.blocks[self.blocks.len() - 2].last_seq >= query.seq {
             let at = self.blocks.len() - 1;
@@ -285,6 +286,7 @@ impl Store {
         self.cut(at, query);
         self.forget_expiries_after(query.seq);
         self.renew_sources();
+        self.index_if_urgent();
         self.tell(query.removed, query.bytes);
         Step::Ready(query.removed)
     }

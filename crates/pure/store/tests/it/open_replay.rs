@@ -336,6 +336,32 @@ fn progress_of_a_source_goes_back_with_the_end_of_the_stream() {
     assert_eq!((opened.state().last_seq, opened.sources[0].seq), (6, 30));
 }
 
+/// What limits took that are no more is known by the index alone, which another one has to replace.
+#[test]
+fn an_end_that_is_cut_off_does_not_take_the_index_along() {
+    let mut rig = Rig::files(Config { max_msgs: 3, ..small() }, 7);
+    let (message, now) =
+        (NewMessage { subject: b"s", ..Default::default() }, Now { mono: Mono(1), wall: Wall(1) });
+    for _ in 0..6 {
+        rig.store.append(now, &message).unwrap();
+    }
+    rig.settle(Mono(1));
+    assert_eq!(rig.store.stop(), Step::Ready(()));
+    rig.settle(Mono(1));
+    rig.reopen(true, Now { mono: Mono(2), wall: Wall(2) });
+    rig.store.configure(small());
+    rig.settle(Mono(2));
+    let mut cut = Truncate::new(5);
+    while rig.store.truncate(&mut cut, now) == Step::Wait {
+        rig.step(Mono(2));
+    }
+    let mut submitted = Vec::new();
+    rig.store.take_submissions(&mut submitted);
+    let told: Vec<String> = submitted.iter().map(|submission| format!("{:?}", submission.op)).collect();
+    let of_the_index = |what: &str| told.iter().any(|op| op.starts_with(what) && op.contains("index.db"));
+    assert!(!of_the_index("remove") && of_the_index("replace"), "{told:?}");
+}
+
 #[test]
 fn a_stale_index_saves_reading_the_rest() {
     let config = small();
